@@ -1,0 +1,57 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    "gpu": ["cupy-cuda12x[ctk]>=14"],
+    "gpu13": ["cupy-cuda13x[ctk]>=14"],
+    "test": [
+        "pytest>=8",
+        "pytest-xdist",
+        "hypothesis",
+        "mpmath",
+        "array-api-strict>=2.3",
+        "python-flint",
+        "threadpoolctl",
+        "num2words",
+    ],
+    "peers": ["torch", "jax", "autograd", "ml_dtypes", "transformers", "sacrebleu", "threadpoolctl"],
+    "viz": ["matplotlib"],
+    "progress": ["tqdm"],
+    "mpi": ["mpi4py", "mpich"],
+    "cluster": ["joblib"],
+    "fast": ["numba"],
+    "interop": ["safetensors"],
+    "fonts": ["Hershey-Fonts"],
+    "rl": ["gymnasium"],
+    "kernels": ["nvidia-cuda-nvrtc"],
+    "docs": ["sphinx", "myst-parser", "latex2mathml", "jupytext", "nbclient"],
+    "dev": ["ruff", "mypy", "coverage"],
+}
+
+setup(
+    name="scratchattn",
+    version="0.1.0",
+    description="The executable reference for attention and memory: forward, backward, and the proof that they match",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The scratchattn authors",
+    license="BSD-3-Clause",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["scratchattn", "scratchattn.*", "gradcheck", "gradcheck.*"]),
+    package_data={"scratchattn": ["py.typed"], "gradcheck": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=["numpy>=2.1", "scipy>=1.14"],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["scratchattn=scratchattn.cli:main", "gradcheck=scratchattn.cli:gradcheck_main"]
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: BSD License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
