@@ -27,7 +27,9 @@ STANDARD = frozenset(
     "max ones_like permute_dims pi reshape roll sqrt squeeze stack sum take_along_axis tanh tril triu "
     "where zeros_like".split()
 )
-LETTERS = frozenset("arange_like constant erf eye_like gather lowest real scatter_add stable_argsort".split())
+LETTERS = frozenset(
+    "arange_like constant erf erfc eye_like gather lowest real scatter_add stable_argsort".split()
+)
 ALPHABET = STANDARD | LETTERS
 # The fused tier writes into buffers: the same names, with ``out=`` where NumPy has it, and these.
 FUSED_ALPHABET = ALPHABET | frozenset("add copyto divide empty_like equal greater multiply subtract".split())
@@ -119,6 +121,18 @@ def sum_to_shape(array, shape):
     )
     xp = array_module(array)
     return xp.reshape(xp.sum(array, axis=axes), shape)
+
+
+def refuse_outside(name, indices, n):
+    """ValueError unless every one of ``indices`` is in 0..n-1; ``name`` says whose they are.
+
+    Looked at on the host only: on a GPU the look alone would wait for the device.
+    """
+    xp = array_module(indices)
+    if xp.__name__ == "numpy":
+        outside = indices[(indices < 0) | (indices >= n)]
+        if outside.shape[0]:
+            raise ValueError(f"{name} must be in 0..{n - 1}, got {outside[0]}")
 
 
 # ---- letters of our own -----------------------------------------------------
@@ -223,14 +237,26 @@ def _segment_sum(xp, rows, indices, n):
 
 def erf(x):
     """The error function, also of complex numbers, to the last place."""
+    found = _error_function("erf", x)
+    return _erf_by_series(array_module(x), x) if found is None else found
+
+
+def erfc(x):
+    """1 - erf(x), also of complex numbers; with all digits of its tail where the library has it."""
+    found = _error_function("erfc", x)
+    return 1 - erf(x) if found is None else found
+
+
+def _error_function(name, x):
     xp = array_module(x)
-    own = getattr(xp, "erf", None)
+    own = getattr(xp, name, None)
     if own:
         return own(x)
-    if xp.__name__ in ("numpy", "cupy"):
-        special = import_module("scipy.special" if xp.__name__ == "numpy" else "cupyx.scipy.special")
-        return special.erf(x)
-    return _erf_by_series(xp, x)
+    if xp.__name__ == "numpy":
+        return getattr(import_module("scipy.special"), name)(x)
+    if xp.__name__ == "cupy" and x.dtype.kind == "f":  # CuPy's are of real numbers only (14.2)
+        return getattr(import_module("cupyx.scipy.special"), name)(x)
+    return None
 
 
 def _erf_by_series(xp, x):
