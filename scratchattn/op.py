@@ -112,7 +112,7 @@ class Op:
         if params:
             inputs, params = self._bind(inputs, params)
         inputs = self._signature.complete(inputs)
-        key = tuple([(type(x), x.shape, x.dtype) if hasattr(x, "shape") else type(x) for x in inputs])
+        key = tuple([_kind_of(x) for x in inputs])
         if key not in self._seen:
             ready = self._signature.check(inputs, params)
             if ready is inputs and not self.shape_rule and len(self._seen) < 4096:
@@ -139,6 +139,13 @@ class Op:
                 filled[place] = value
             inputs = tuple(filled)
         return inputs, params
+
+
+def _kind_of(x):
+    """What the check of a call looks at.  Of a tensor also the library: its dtypes may equal another's."""
+    if type(x) is tape.Tensor:
+        return tape.Tensor, type(x.data), x.data.shape, x.data.dtype
+    return (type(x), x.shape, x.dtype) if hasattr(x, "shape") and hasattr(x, "dtype") else type(x)
 
 
 class _Endless(tuple):

@@ -236,9 +236,13 @@ def _named(dtype):
     return str(dtype).rpartition(".")[-1]
 
 
-@cache
 def _precision(dtype):
     """Kind letter and bits of one real number; a dtype no op takes has the kind "?"."""
+    return _precision_of(type(dtype), dtype)
+
+
+@cache
+def _precision_of(library, dtype):  # a key that begins with the type: dtypes of two libraries are never compared
     name = _named(dtype)
     known = {"float32": ("f", 32), "float64": ("f", 64), "complex64": ("c", 32), "complex128": ("c", 64)}
     if name in known:
