@@ -65,8 +65,8 @@ def transpose_shapes(a, *, axes=None):
 
 
 def _order(ndim, axes):
-    order = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
-    order = tuple(k % ndim if type(k) is int and -ndim <= k < ndim else None for k in order)
+    order = tuple(range(ndim))[::-1] if axes is None else _integers("transpose", "axes", axes)
+    order = tuple(k % ndim if -ndim <= k < ndim else None for k in order)
     if len(order) != ndim or set(order) != set(range(ndim)):
         raise ValueError(f"transpose: axes must name each of {ndim} axes once, got {axes!r}")
     return order
@@ -89,7 +89,7 @@ def expand_dims_loops(a, *, axis, math=None):
 
 def expand_dims_shapes(a, *, axis):
     """The shape of the output."""
-    ndim = len(a) + (1 if type(axis) is int else len(axis))
+    ndim = len(a) + len(_integers("expand_dims", "axis", axis))
     axes, kept = _axes("expand_dims", axis, ndim), iter(a)
     return [tuple(1 if k in axes else next(kept) for k in range(ndim))]
 
@@ -119,8 +119,8 @@ def squeeze_shapes(a, *, axis):
 
 
 def _axes(op, axis, ndim):
-    axes = (axis,) if type(axis) is int else tuple(axis)
-    ordered = {k % ndim for k in axes if type(k) is int and -ndim <= k < ndim}
+    axes = _integers(op, "axis", axis)
+    ordered = {k % ndim for k in axes if -ndim <= k < ndim}
     if len(ordered) != len(axes):
         raise ValueError(f"{op}: axis must name different axes from {-ndim} to {ndim - 1}, got {axis!r}")
     return ordered
@@ -146,11 +146,18 @@ def broadcast_to_loops(a, *, shape, math=None):
 
 def broadcast_to_shapes(a, *, shape):
     """``shape``; ValueError if a does not broadcast to it."""
-    shape = (shape,) if type(shape) is int else tuple(shape)
+    shape = _integers("broadcast_to", "shape", shape)
     added = len(shape) - len(a)
     if added < 0 or any(n not in (1, m) for n, m in zip(a, shape[added:])):
         raise ValueError(f"broadcast_to: shape must be one that a {a} broadcasts to, got {shape}")
     return [shape]
+
+
+def _integers(op, name, value):
+    values = (value,) if type(value) is int else value
+    if type(values) not in (tuple, list) or any(type(n) is not int for n in values):
+        raise TypeError(f"{op}: {name} must be an int or a tuple of ints, got {value!r}")
+    return tuple(values)
 
 
 def _positions(shape):

@@ -58,8 +58,8 @@ def roll_shapes(a, *, shift, axis):
 
 def _shifts(ndim, shift, axis):
     axes = _axes("roll", axis, ndim)
-    shifts = (shift,) if type(shift) is int else tuple(shift)
-    if len(shifts) != len(axes) or any(type(n) is not int for n in shifts):
+    shifts = _integers("roll", "shift", shift)
+    if len(shifts) != len(axes):
         raise ValueError(f"roll: shift must be one integer for each axis of {axis!r}, got {shift!r}")
     return shifts, axes
 
@@ -91,8 +91,8 @@ def flip_shapes(a, *, axis):
 
 
 def _axes(op, axis, ndim):
-    axes = (axis,) if type(axis) is int else tuple(axis)
-    ordered = tuple(k % ndim for k in axes if type(k) is int and -ndim <= k < ndim)
+    axes = _integers(op, "axis", axis)
+    ordered = tuple(k % ndim for k in axes if -ndim <= k < ndim)
     if len(set(ordered)) != len(axes):
         raise ValueError(f"{op}: axis must name different axes from {-ndim} to {ndim - 1}, got {axis!r}")
     return ordered
@@ -133,6 +133,13 @@ def pad_shapes(a, *, widths, value=0.0):
     if not good or len(pairs) != len(a):
         raise ValueError(f"pad: widths must be a pair of sizes for each axis of a {a}, got {widths!r}")
     return [tuple(before + n + after for n, (before, after) in zip(a, pairs))]
+
+
+def _integers(op, name, value):
+    values = (value,) if type(value) is int else value
+    if type(values) not in (tuple, list) or any(type(n) is not int for n in values):
+        raise TypeError(f"{op}: {name} must be an int or a tuple of ints, got {value!r}")
+    return tuple(values)
 
 
 def _positions(shape):

@@ -52,7 +52,9 @@ def reshape_loops(a, *, shape, math=None):
 def reshape_shapes(a, *, shape):
     """The shape of the output, -1 replaced; ValueError if it does not hold the entries of ``a``."""
     shape = (shape,) if type(shape) is int else shape
-    if not all(isinstance(n, int) and n >= -1 for n in shape) or tuple(shape).count(-1) > 1:
+    if type(shape) not in (tuple, list) or any(type(n) is not int for n in shape):
+        raise TypeError(f"reshape: shape must be a tuple of ints, got {shape!r}")
+    if any(n < -1 for n in shape) or tuple(shape).count(-1) > 1:
         raise ValueError(f"reshape: shape must hold sizes and at most one -1, got {shape!r}")
     known = prod(n for n in shape if n != -1)
     if (-1 in shape and (known == 0 or prod(a) % known)) or (-1 not in shape and known != prod(a)):
@@ -147,11 +149,10 @@ def _sizes(shape, sections, axis):
         if sections < 1 or n % sections:
             raise ValueError(f"split: sections must divide axis {axis} of a {shape}, got {sections}")
         return [n // sections] * sections
-    sizes = list(sections)
-    good = all(isinstance(m, int) and m >= -1 for m in sizes) and sizes.count(-1) <= 1
-    if good and -1 in sizes:
-        sizes[sizes.index(-1)] = n - 1 - sum(sizes)
-    if not good or not sizes or min(sizes) < 0 or sum(sizes) != n:
+    if type(sections) not in (tuple, list) or any(type(m) is not int for m in sections):
+        raise TypeError(f"split: sections must be an int or a tuple of ints, got {sections!r}")
+    sizes = [n - 1 - sum(sections) if m == -1 else m for m in sections]
+    if not sizes or min(sizes) < 0 or sum(sizes) != n:
         wanted = f"sizes, one of which may be -1, that sum to axis {axis} of a {shape}"
         raise ValueError(f"split: sections must be {wanted}, got {sections!r}")
     return sizes
@@ -180,9 +181,10 @@ def unstack_shapes(a, *, axis=0):
 
 
 def _axis(op, axis, ndim):
-    if type(axis) is not int or not -ndim <= axis < ndim:
-        allowed = f"an integer from {-ndim} to {ndim - 1}" if ndim else "left out: there is no axis"
-        raise ValueError(f"{op}: axis must be {allowed}, got {axis!r}")
+    if type(axis) is not int:
+        raise TypeError(f"{op}: axis must be an int, got {axis!r}")
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{op}: axis must be one of {ndim} axes, got {axis}")
     return axis % ndim
 
 
@@ -218,10 +220,9 @@ def _one_after_another(arrays, axis):
 def reshape_cases(rng):
     a = rng.normal(size=(2, 3, 2))
     yield Case("more axes to fewer", (a,), {"shape": (4, 3)})
-    yield Case("the rest", (a,), {"shape": (3, -1, 2)})
+    yield Case("the rest", (a,), {"shape": [3, -1, 2]})
     yield Case("one number", (a,), {"shape": -1})
     yield Case("no axes to three", (rng.normal(size=()),), {"shape": (1, 1, 1)})
-    yield Case("to no axes", (rng.normal(size=(1, 1)),), {"shape": ()})
     yield Case("empty", (rng.normal(size=(0, 3)),), {"shape": (2, 0, 5)}, zero_gradient=("a",))
 
 
@@ -288,8 +289,7 @@ def _op(name, signature, *properties):
     forward, backward, cases, loops, shapes = (
         globals()[f"{name}_{part}"] for part in ("forward", "backward", "cases", "loops", "shapes")
     )
-    source = "Python array API standard v2024.12"
-    facts = {"shape_rule": shapes, "properties": properties, "source": source}
+    facts = {"shape_rule": shapes, "properties": properties, "source": "Python array API standard v2024.12"}
     return register(Op(name, signature, forward, backward, cases, loops, **facts))
 
 
