@@ -154,7 +154,10 @@ def constant(x, value):
     """The number ``value`` as an array of no axes, of the library, device and dtype of ``x``."""
     xp = array_module(x)
     own = getattr(xp, "constant", None)
-    return own(x, value) if own else xp.full_like(xp.sum(x[(slice(0, 1),) * x.ndim]), value)
+    if own:
+        return own(x, value)
+    first = tuple(slice(0, min(n, 1)) for n in x.shape)  # not every library lets a slice end beyond an axis
+    return xp.full_like(xp.sum(x[first]), value)
 
 
 def arange_like(x, n):
@@ -227,7 +230,8 @@ def _segment_sum(xp, rows, indices, n):
     reach = 1
     while reach < m:  # after each pass, a row holds the sum of up to 2 * reach rows of its segment
         same = xp.reshape(indices[reach:] == indices[:-reach], (-1,) + (1,) * len(width))
-        rows = xp.concat([rows[:reach], rows[reach:] + xp.where(same, rows[:-reach], 0)])
+        carried = xp.where(same, rows[:-reach, ...], 0)
+        rows = xp.concat([rows[:reach, ...], rows[reach:, ...] + carried])
         reach *= 2
     targets = xp.cumulative_sum(xp.broadcast_to(xp.ones_like(indices[:1]), (n,)), axis=0) - 1
     first, last = (xp.searchsorted(indices, targets, side=side) for side in ("left", "right"))
