@@ -157,7 +157,7 @@ def constant(x, value):
     if own:
         return own(x, value)
     first = tuple(slice(0, min(n, 1)) for n in x.shape)  # not every library lets a slice end beyond an axis
-    return xp.full_like(xp.sum(x[first]), value)
+    return xp.full_like(xp.sum(x[first]), value, dtype=x.dtype)  # the sum of int32 is an int64
 
 
 def arange_like(x, n):
@@ -167,7 +167,7 @@ def arange_like(x, n):
     if own:
         return own(x, n)
     ones = xp.broadcast_to(constant(x, 1), (n,))
-    return xp.cumulative_sum(ones, axis=0) - 1
+    return xp.cumulative_sum(ones, axis=0, dtype=x.dtype) - 1
 
 
 def eye_like(x, n):
@@ -246,9 +246,9 @@ def erf(x):
 
 
 def erfc(x):
-    """1 - erf(x), also of complex numbers; with all digits of its tail where the library has it."""
+    """1 - erf(x) with all digits of its tail, also of complex numbers."""
     found = _error_function("erfc", x)
-    return 1 - erf(x) if found is None else found
+    return _erfc_by_fraction(array_module(x), x) if found is None else found
 
 
 def _error_function(name, x):
@@ -273,3 +273,13 @@ def _erf_by_series(xp, x):
         total = total + term
     inside = total * xp.exp(-small * small) * (2 / xp.pi**0.5)
     return xp.where(large, xp.where(real(x) > 0, xp.ones_like(x), -xp.ones_like(x)), inside)
+
+
+def _erfc_by_fraction(xp, x):
+    """exp(-x^2) / sqrt(pi) / (x + (1/2) / (x + (2/2) / (x + (3/2) / ...))), in the upper tail."""
+    tail = real(x) > 2
+    far = xp.where(tail, x, 2)
+    fraction = far
+    for k in range(100, 0, -1):
+        fraction = far + (k / 2) / fraction
+    return xp.where(tail, xp.exp(-far * far) / (fraction * xp.pi**0.5), 1 - erf(xp.where(tail, 0, x)))
