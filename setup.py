@@ -1,8 +1,10 @@
+"""What is installed, and with what.  The tools' settings are in pyproject.toml."""
+
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-EXTRAS = {
+EXTRAS = {  # everything but numpy and scipy; each is imported where it is used
     "gpu": ["cupy-cuda12x[ctk]>=14"],
     "gpu13": ["cupy-cuda13x[ctk]>=14"],
     "test": [
@@ -32,11 +34,12 @@ EXTRAS = {
 setup(
     name="scratchattn",
     version="0.1.0",
-    description="The executable reference for attention and memory: forward, backward, and the proof that they match",
+    description="Attention and memory written out: forward, backward, and the proof that they match",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The scratchattn authors",
     license="BSD-3-Clause",
+    keywords="attention memory neural-turing-machine gradients backpropagation reference numpy",
     license_files=["LICENSE"],
     packages=find_packages(include=["scratchattn", "scratchattn.*", "gradcheck", "gradcheck.*"]),
     package_data={"scratchattn": ["py.typed"], "gradcheck": ["py.typed"]},
@@ -49,8 +52,9 @@ setup(
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: BSD License",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
