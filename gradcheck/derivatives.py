@@ -47,7 +47,7 @@ def backward_is_the_papers_derivative(subject, rng):
         yield from _vacuous(subject, i, truths)
         for name, found, truth in zip(subject.outputs, blocks, truths):
             rows = zip(found.reshape(-1, size), truth.reshape(-1, size)) if truth.size else ()
-            worst = max((distance(*row) for row in rows), default=0.0)
+            worst = np.max([distance(*row) for row in rows], initial=0.0)  # Python's max() may forget a NaN
             yield f"{name} by {subject.names[i]}", worst, 1e-12 * factor
 
 
@@ -100,7 +100,7 @@ def backward_is_the_slope(subject, rng):
     h = min(1e-2, 0.5 * (subject.case.margin or np.inf) / reach)
     slope, doubt = ridders(lambda t: inner(u, f(*[x + t * a for x, a in zip(subject.inputs, v)])), h)
     scale = abs(slope) or 1.0
-    yield "random direction", abs(ours - slope) / scale, max(1e-9, 10 * doubt / scale)
+    yield "random direction", abs(ours - slope) / scale, max(1e-9 * condition(subject), 10 * doubt / scale)
 
 
 def central_differences_agree(subject, rng, most=48):
@@ -108,13 +108,13 @@ def central_differences_agree(subject, rng, most=48):
     if subject.case.margin == 0 or sum(x.size for x in subject.inputs) > most:
         return
     h = min(1e-4, 0.2 * (subject.case.margin or np.inf))
-    f = subject.differentiated()
+    f, factor = subject.differentiated(), condition(subject)
     for i, blocks in enumerate(subject.jacobians()):
         truths, rounding = central_jacobian(f, subject.inputs, i, h)
         largest = max((abs(t).max() for t in truths if t.size), default=0.0) or 1.0
         for name, found, truth in zip(subject.outputs, blocks, truths, strict=True):
             error = np.inf if found.shape != truth.shape else abs(found - truth).max(initial=0.0) / largest
-            yield f"{name} by {subject.names[i]}", float(error), 1e-7 + 10 * rounding / largest
+            yield f"{name} by {subject.names[i]}", float(error), 1e-7 * factor + 10 * rounding / largest
 
 
 def hessian_is_symmetric(subject, rng):

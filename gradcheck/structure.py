@@ -1,5 +1,7 @@
 """Checks of what must hold of any op whatever it computes.  Form as in ``derivatives``."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from .subject import Subject, distance, random_like
@@ -83,7 +85,11 @@ def memory_layout_is_irrelevant(subject, rng):
 
 
 def a_row_alone_is_the_row_in_the_batch(subject, rng):
-    """The case stacked upon itself: each half must be the case alone, and get its own gradient."""
+    """The case stacked upon itself, and beside others: it must be as alone, and get its own gradient.
+
+    Beside its equal, a row shows whether a gradient goes astray; beside a smaller and a larger one,
+    whether a decision (a maximum, a sort) looks at other rows.
+    """
     if subject.op.shape_rule or subject.op.equals:
         return
     shapes = [None if x is None else np.shape(x) for x in subject.case.inputs]
@@ -93,21 +99,25 @@ def a_row_alone_is_the_row_in_the_batch(subject, rng):
     for x, argument in zip(subject.case.inputs, arguments):
         if x is not None:
             core = np.shape(x)[np.ndim(x) - len(argument.axes) :]
-            x = np.stack([np.broadcast_to(x, (*batch, *core))] * 2)
+            x = np.stack([np.broadcast_to(x, (*batch, *core))] * 3)
         stacked.append(x)
-    from dataclasses import replace
-
-    double = Subject(subject.op, replace(subject.case, inputs=tuple(stacked)))
+    several = Subject(subject.op, replace(subject.case, inputs=tuple(stacked)))
     single = Subject(subject.op, replace(subject.case, inputs=tuple(None if x is None else x[0] for x in stacked)))
     out, pullback = single.vjp()
-    both, pull_both = double.vjp()
     u = random_like(rng, out)
-    zeros = [0 * a for a in u]
-    grads, first = pullback(*u), pull_both(*[np.stack([a, z]) for a, z in zip(u, zeros)])
-    for name, a, b in zip([*subject.outputs, *subject.names], [*both, *first], [*out, *grads], strict=True):
+    grads, asked = pullback(*u), [np.stack([a, 0 * a, 0 * a]) for a in u]
+    equals, pull_equals = several.vjp()
+    first = pull_equals(*asked)
+    for name, a, b in zip([*subject.outputs, *subject.names], [*equals, *first], [*out, *grads], strict=True):
         yield name, distance(a[0], b), 1e-12
     for name, g in zip(subject.names, first):
-        yield f"other row, {name}", float(abs(g[1]).max(initial=0.0)), 0.0
+        yield f"other row, {name}", float(abs(g[1:]).max(initial=0.0)), 0.0
+    with np.errstate(all="ignore"):  # what the other rows come to is nobody's business
+        unequal = [np.stack([x[0], 0.875 * x[0], 1.0625 * x[0]]) for x in several.inputs]
+        others, pull_others = several.vjp(unequal)
+        first = pull_others(*asked)
+    for name, a, b in zip([*subject.outputs, *subject.names], [*others, *first], [*out, *grads], strict=True):
+        yield f"among others, {name}", distance(a[0], b), 1e-12
 
 
 def properties_hold(subject, rng):
