@@ -46,7 +46,7 @@ def minimum_forward(a, b):
 
 def maximum_backward(saved, dout):
     is_a, is_b, a_shape, b_shape = saved
-    xp = array_module(dout)
+    xp = array_module(is_a, dout)
     da, db = xp.where(is_b, 0, dout), xp.where(is_a, 0, dout)
     return sum_to_shape(da, a_shape), sum_to_shape(db, b_shape)
 
@@ -109,7 +109,8 @@ def clip_forward(a, *, low=None, high=None):
 
 
 def clip_backward(saved, dout):
-    return (array_module(dout).where(saved, 0, dout),)
+    xp = array_module(saved, dout)
+    return (xp.where(saved, 0, dout),)
 
 
 def _bound(name, value):
@@ -134,12 +135,17 @@ def _pair_cases(sign):
     """For maximum; mirrored by sign = -1 for minimum."""
 
     def cases(rng):
-        apart = sign * 0.5 * rng.permutation(12).reshape(2, 6)  # any two are 0.5 apart
-        a, b = apart.reshape(2, 2, 3)
-        yield Case("random", (a, b), margin=0.25)
-        yield Case("both broadcast", (apart[:1, :2].T, apart[1:, :3]), margin=0.25)
-        yield Case("more axes on the right", (apart[0, :2], apart[1, :4].reshape(2, 2, 1)), margin=0.25)
-        yield Case("against zero", (a - sign * 2.75, rng.normal(size=()) * 0), margin=0.125)
+        def draw(*numbers):
+            return sign * rng.permutation(numbers)
+
+        first = rng.permutation([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])  # each side wins three times, by one
+        pairs = draw(0.0, 2.0, 4.0, 6.0, 8.0, 10.0) + [first, 1 - first]
+        a, b = pairs.reshape(2, 2, 3)
+        yield Case("random", (a, b), margin=0.5)
+        yield Case("both broadcast", (draw(3.0, 5.0).reshape(2, 1), draw(1.0, 2.0, 4.0)), margin=0.5)
+        right = draw(0.0, 1.0, 3.0, 4.0).reshape(2, 2, 1)
+        yield Case("more axes on the right", (draw(2.0, 5.0), right), margin=0.5)
+        yield Case("against zero", (a - sign * 5.5, rng.normal(size=()) * 0), margin=0.25)
         yield Case("ties", (a, a + 0.0), zero_gradient=("b",), margin=0)
         yield Case("some ties", (a, a + [[0.0, 1.0, -1.0], [0.0, 0.5, -0.5]]), margin=0)
         yield Case("near a tie", (a, a + [[1e-3], [-1e-3]]), margin=5e-4)
@@ -154,7 +160,9 @@ def where_cases(rng):
     condition = rng.permutation([True, False, True, False, True, False]).reshape(2, 3)
     yield Case("random", (condition, a, b))
     yield Case("one condition a row", (rng.permutation([[True], [False]]), a, b))
-    yield Case("all three broadcast", (condition[0], a[:, :1], rng.normal(size=(2, 1, 1))))
+    yield Case(
+        "all three broadcast", (rng.permutation([True, False, True]), a[:, :1], rng.normal(size=(2, 1, 1)))
+    )
     yield Case("a number otherwise", (condition, a, rng.normal(size=())))
     yield Case("always", (condition | True, a, b), zero_gradient=("b",))
     yield Case("never", (condition & False, a, b), zero_gradient=("a",))
@@ -164,7 +172,7 @@ def where_cases(rng):
 def clip_cases(rng):
     a = rng.permutation([-2.0, -1.2, -0.3, 0.4, 1.1, 2.3]).reshape(2, 3)
     yield Case("between two bounds", (a,), {"low": -1.0, "high": 1.0}, margin=0.05)
-    yield Case("from below", (a,), {"low": 0.0}, margin=0.2)
+    yield Case("from below, by a NumPy scalar", (a,), {"low": a.max() * 0}, margin=0.2)
     yield Case("from above", (a,), {"high": 1}, margin=0.05)
     yield Case("all inside", (a,), {"low": -3.0, "high": 3.0}, margin=0.5)
     yield Case("all outside", (a,), {"low": 5.0, "high": 6.0}, zero_gradient=("a",), margin=1.0)

@@ -37,7 +37,8 @@ from ..tape import Tensor
 
 def matmul_forward(a, b):
     """The matrix product: (..., m, k), (..., k, n) -> (..., m, n)."""
-    return array_module(a, b).matmul(a, b), (a, b)
+    xp = array_module(a, b)
+    return xp.matmul(a, b), (a, b)
 
 
 def matmul_backward(saved, dout):

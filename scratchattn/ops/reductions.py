@@ -47,8 +47,9 @@ def sum_forward(a, *, axis=None, keepdims=False):
 
     TypeError for an axis or keepdims of another kind, ValueError for an axis out of range or given twice.
     """
+    xp = array_module(a)
     axes, kept = _reduced("sum", a.shape, axis, keepdims)
-    return array_module(a).sum(a, axis=axes, keepdims=keepdims), (a.shape, kept)
+    return xp.sum(a, axis=axes, keepdims=keepdims), (a.shape, kept)
 
 
 def sum_backward(saved, dout):
@@ -62,9 +63,10 @@ def mean_forward(a, *, axis=None, keepdims=False):
 
     Errors as for ``sum``; ValueError also for the mean of nothing.
     """
+    xp = array_module(a)
     axes, kept = _reduced("mean", a.shape, axis, keepdims)
     count = prod(a.shape[i] for i in axes)
-    return array_module(a).sum(a, axis=axes, keepdims=keepdims) / count, (a.shape, kept, count)
+    return xp.sum(a, axis=axes, keepdims=keepdims) / count, (a.shape, kept, count)
 
 
 def mean_backward(saved, dout):
@@ -103,13 +105,14 @@ def cumulative_sum_forward(a, *, axis=-1):
 
     TypeError for an axis of another kind, ValueError for one out of range and for ``a`` without axes.
     """
+    xp = array_module(a)
     axis = _one_axis(a.shape, axis)
-    return array_module(a).cumulative_sum(a, axis=axis), axis
+    return xp.cumulative_sum(a, axis=axis), axis
 
 
 def cumulative_sum_backward(saved, dout):
-    xp, axis = array_module(dout), saved
-    return (xp.flip(xp.cumulative_sum(xp.flip(dout, axis=axis), axis=axis), axis=axis),)
+    xp = array_module(dout)
+    return (xp.flip(xp.cumulative_sum(xp.flip(dout, axis=saved), axis=saved), axis=saved),)
 
 
 def sum_loops(a, *, axis=None, keepdims=False, math=None):
@@ -155,7 +158,7 @@ def _reduced(op, shape, axis, keepdims=False):
         if i == j:
             raise ValueError(f"{op}: axis {i} of a {shape} is given twice in {axis}")
     if op != "sum" and any(shape[i] == 0 for i in axes):
-        raise ValueError(f"{op}: axis must hold something to reduce, got axis {axis} of a {shape}")
+        raise ValueError(f"{op}: a must hold something along axis {axis}, got shape {shape}")
     return tuple(axes), tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -167,9 +170,10 @@ def _one_axis(shape, axis):
 
 def _positive(op, shape, i, axis):
     ndim = len(shape)
+    if not ndim:
+        raise ValueError(f"{op}: a must have the axis {axis}, got shape ()")
     if not -ndim <= i < ndim:
-        valid = f"in {-ndim} to {ndim - 1}" if ndim else "of an array that has axes"
-        raise ValueError(f"{op}: axis must be {valid}, got {axis} for a {shape}")
+        raise ValueError(f"{op}: axis must be in {-ndim} to {ndim - 1}, got {axis} for a {shape}")
     return i % ndim
 
 
@@ -193,7 +197,7 @@ def _reduction_cases(rng, **margin):
     for label, shape, params in (
         ("all axes", (2, 3), {}),
         ("all axes, kept", (2, 3), {"keepdims": True}),
-        ("the first", (3, 2), {"axis": 0}),
+        ("the first of three", (2, 3, 2), {"axis": 0}),
         ("the last", (2, 3), {"axis": -1}),
         ("the middle, kept", (2, 3, 2), {"axis": 1, "keepdims": True}),
         ("two of three", (2, 3, 2), {"axis": (0, 2)}),
@@ -240,21 +244,23 @@ def deviations_from_the_mean_add_up_to_nothing(inputs, params, out):
     assert (abs(left) <= 1e-14 * abs(a).sum()).all()
 
 
-def nothing_is_larger_and_something_is_equal(inputs, params, out):
+def nothing_is_larger(inputs, params, out):
     (a,), axis = inputs, params.get("axis")
     largest, _ = max_forward(a, axis=axis, keepdims=True)
     assert (a <= largest).all()
     assert (sum_forward((a == largest) + 0.0, axis=axis)[0] >= 1).all()
 
 
-def the_first_winner_has_all_of_the_gradient(inputs, params, out):
-    """Where all are equal, the first of each group has index 0 on every reduced axis."""
-    (a,), axes = inputs, _reduced("max", inputs[0].shape, params.get("axis"))[0]
-    first = a.copy()
-    first[...] = 0
-    first[tuple(slice(1) if i in axes else slice(None) for i in range(a.ndim))] = 1
-    _, saved = max_forward(a * 0, **params)
-    assert (max_backward(saved, out * 0 + 1)[0] == first).all()
+def the_first_winner_takes_all(inputs, params, out):
+    """First in row-major order, among the many that tie when all but two values are gone."""
+    (a,) = inputs
+    two_values, places = (a > a.sum() / max(1, a.size)) + 0.0, (a * 0 + 1).cumsum().reshape(a.shape)
+    expected = a.ravel() * 0
+    for group in _groups(places, params.get("axis")):
+        winner = max(group, key=lambda place: (two_values.flat[int(place) - 1], -place))
+        expected[int(winner) - 1] = 1
+    _, saved = max_forward(two_values, **params)
+    assert (max_backward(saved, out * 0 + 1)[0].ravel() == expected).all()
 
 
 def a_nan_is_the_maximum(inputs, params, out):
@@ -288,11 +294,5 @@ def _op(name, cases, *properties, shape_rule=None):
 # No names of this module: ``sum`` and ``max`` stay Python's here, and are ops in the package.
 _op("sum", sum_cases, the_sum_of_sums_is_the_sum_of_all, _kept(sum_forward))
 _op("mean", _reduction_cases, deviations_from_the_mean_add_up_to_nothing, _kept(mean_forward))
-_max_properties = (
-    nothing_is_larger_and_something_is_equal,
-    the_first_winner_has_all_of_the_gradient,
-    a_nan_is_the_maximum,
-    _kept(max_forward),
-)
-_op("max", max_cases, *_max_properties)
+_op("max", max_cases, nothing_is_larger, the_first_winner_takes_all, a_nan_is_the_maximum, _kept(max_forward))
 _op("cumulative_sum", cumulative_sum_cases, differences_undo_it, shape_rule=_cumulative_shape)
