@@ -97,6 +97,7 @@ class Op:
             "Outputs": _outputs(self.name, names, signature.variadic_out) if several else None,
             "_signature": signature,
             "_params": {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY},
+            "_required": {p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is p.empty},
             "_seen": set(),
             "__doc__": self.forward.__doc__,
             "__name__": self.name,
@@ -111,6 +112,8 @@ class Op:
         """Check the call, then compute on arrays or record on tensors."""
         if params:
             inputs, params = self._bind(inputs, params)
+        for name in self._required - params.keys():
+            raise TypeError(f"{self.name}: the parameter {name} is missing")
         inputs = self._signature.complete(inputs)
         key = tuple([_kind_of(x) for x in inputs])
         if key not in self._seen:

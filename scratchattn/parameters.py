@@ -34,6 +34,8 @@ class Params:
             flat = backend.asarray([0.0] * size, dtype=dtype)
         if flat.shape != (size,):
             raise ValueError(f"Params: flat must have shape ({size},), got {flat.shape}")
+        if not getattr(getattr(flat, "flags", None), "c_contiguous", True):
+            raise ValueError("Params: flat must be contiguous, or its parts could not be views of it")
         self.flat, self.version, self._views, start = flat, 0, {}, 0
         for name, shape in self.shapes.items():
             self._views[name] = array_module(flat).reshape(flat[start : start + prod(shape)], shape)

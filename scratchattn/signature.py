@@ -58,6 +58,14 @@ class Signature:
             raise ValueError(f"{op}: a signature has an arrow, got {text!r}")
         self.inputs, self.variadic = _parse(op, left, passive)
         self.outputs, self.variadic_out = _parse(op, right, {})
+        names = [argument.name for argument in self.inputs]
+        for name, kind in passive.items():
+            if name not in names:
+                raise ValueError(f"{op}: passive names {name!r}, which the signature {text!r} has not")
+            if kind not in _ALLOWED:
+                raise ValueError(f"{op}: {name} must be boolean, integer or floating, got {kind!r}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{op}: two inputs have one name in the signature {text!r}")
 
     def python(self, params):
         """The same as Python sees it, for help() and editors."""
@@ -89,10 +97,7 @@ class Signature:
             self._check_kind(argument, x)
         inputs = self._with_numbers_as_arrays(expected, inputs)
         arrays = [t.data if type(t) is Tensor else t for t in inputs]
-        try:
-            array_module(*arrays)
-        except TypeError as mixture:
-            raise TypeError(f"{self.op}: {mixture}") from None
+        self._of_one_library(expected, arrays)
         inputs = self._of_one_precision(expected, inputs)
         self.output_shapes([None if x is None else tuple(x.shape) for x in arrays], params)
         return inputs
@@ -104,7 +109,13 @@ class Signature:
         expected = self._expected(len(shapes))
         sizes, batch = self._bind(expected, shapes)
         return [
-            (*batch, *[a.factor * sizes.get(a.letter, 1) if a.letter in sizes or not a.letter else None for a in o.axes])
+            (
+                *batch,
+                *[
+                    a.factor * sizes.get(a.letter, 1) if a.letter in sizes or not a.letter else None
+                    for a in o.axes
+                ],
+            )
             for o in self.outputs
         ]
 
@@ -121,7 +132,9 @@ class Signature:
             if not argument.optional:
                 raise TypeError(f"{name} must be an array, got None")
         elif type(x) is Tensor and argument.kind is not None:
-            raise TypeError(f"{name} has no gradient; an array of kind {argument.kind} expected, got a Tensor")
+            raise TypeError(
+                f"{name} has no gradient; an array of kind {argument.kind} expected, got a Tensor"
+            )
         elif type(x) in (int, float, complex) and argument.kind is None:
             return
         elif not (hasattr(data, "shape") and hasattr(data, "dtype")):
@@ -134,12 +147,34 @@ class Signature:
         """Python numbers take the library and precision of the arrays beside them."""
         if not any(type(x) in (int, float, complex) for x in inputs):
             return inputs
-        like = next((x for x, e in zip(inputs, expected) if e.kind is None and hasattr(x, "shape")), None)
+        arrays = [x for x, e in zip(inputs, expected) if e.kind is None and hasattr(x, "shape")]
+        like = next((x for x in arrays if _precision(x.dtype)[0] == "c"), arrays[0] if arrays else None)
+        for argument, x in zip(expected, inputs):
+            if type(x) is complex and like is not None and _precision(like.dtype)[0] != "c":
+                raise TypeError(f"{self.op}: {argument.name} is a complex number beside real arrays")
         if like is None:
             names = ", ".join(e.name for e in expected)
             raise TypeError(f"{self.op}: at least one array expected among {names}, got numbers only")
         like = like.data if type(like) is Tensor else like
         return tuple(constant(like, x) if type(x) in (int, float, complex) else x for x in inputs)
+
+    def _of_one_library(self, expected, arrays):
+        first = None
+        for argument, x in zip(expected, arrays):
+            if x is None:
+                continue
+            try:
+                library = array_module(x).__name__
+            except TypeError:
+                raise TypeError(
+                    f"{self.op}: {argument.name} must be an array of a known library, got {type(x).__name__}"
+                ) from None
+            first = first or (argument.name, library)
+            if library != first[1]:
+                raise TypeError(
+                    f"{self.op}: arrays of one library expected, got {first[0]} of {first[1]} and "
+                    f"{argument.name} of {library}"
+                )
 
     def _of_one_precision(self, expected, inputs):
         floating = [
@@ -157,7 +192,10 @@ class Signature:
         for argument, x in floating:
             if type(x) is Tensor and _precision(x.dtype)[0] == "f":
                 raise TypeError(f"{self.op}: {argument.name} is a real tensor beside complex inputs")
-        floats = [e.kind is None and x is not None and _precision(x.dtype)[0] == "f" for e, x in zip(expected, inputs)]
+        floats = [
+            e.kind is None and x is not None and _precision(x.dtype)[0] == "f"
+            for e, x in zip(expected, inputs)
+        ]
         return tuple(x + 0j if cast else x for x, cast in zip(inputs, floats))
 
     def _bind(self, expected, shapes):
@@ -168,9 +206,8 @@ class Signature:
                 continue
             core = len(argument.axes)
             if len(shape) < core:
-                raise ValueError(
-                    f"{self.op}: {argument.name} must have the axes ({_written(argument.axes)}), got shape {shape}"
-                )
+                axes = _written(argument.axes)
+                raise ValueError(f"{self.op}: {argument.name} must have the axes ({axes}), got shape {shape}")
             batch = self._broadcast(batch, shape[: len(shape) - core], expected, shapes)
             for axis, size in zip(argument.axes, shape[len(shape) - core :]):
                 if axis.or_one and size == 1:
@@ -242,7 +279,9 @@ def _precision(dtype):
 
 
 @cache
-def _precision_of(library, dtype):  # a key that begins with the type: dtypes of two libraries are never compared
+def _precision_of(
+    library, dtype
+):  # a key that begins with the type: dtypes of two libraries are never compared
     name = _named(dtype)
     known = {"float32": ("f", 32), "float64": ("f", 64), "complex64": ("c", 32), "complex128": ("c", 64)}
     if name in known:

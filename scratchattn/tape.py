@@ -53,11 +53,11 @@ class Tensor:
         """Accumulate d(self)/d(leaf) into ``leaf.grad`` for every leaf; ``self`` is a scalar."""
         if self.shape != ():
             raise ValueError(f"backward() starts from a scalar, not shape {self.shape}; use vjp")
-        found = {t.key: t for n in _newest_first([self]) for t in n.inputs if t is not None}
-        leaves = [t for t in found.values() if t.node is None]
+        reached = [self, *[t for n in _newest_first([self]) for t in n.inputs if t is not None]]
+        leaves = {t.key: t for t in reached if t.node is None}.values()
         one = array_module(self.data).ones_like(self.data)
         for leaf, grad in zip(leaves, pull_back([self], [one], leaves)):
-            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+            leaf.grad = grad + (0 if leaf.grad is None else leaf.grad)  # an array of its own
 
 
 class Node:
@@ -97,10 +97,10 @@ def pull_back(outputs, cotangents, wrt):
     kept = {t.key for t in wrt}
 
     def accumulate(tensor, grad, node):
-        if grad.shape != tensor.data.shape or grad.dtype != tensor.data.dtype:
+        if getattr(grad, "shape", None) != tensor.data.shape or grad.dtype != tensor.data.dtype:
             source = "pull_back: cotangent" if node is None else f"backward of {node.op.name}: gradient"
-            expected = f"{tensor.shape} {tensor.dtype}"
-            raise ValueError(f"{source} {grad.shape} {grad.dtype} given for {expected}")
+            came = f"{grad.shape} {grad.dtype}" if hasattr(grad, "shape") else type(grad).__name__
+            raise ValueError(f"{source} {came} given for {tensor.shape} {tensor.dtype}")
         before = grads.get(tensor.key)
         grads[tensor.key] = grad if before is None else before + grad
 
@@ -116,7 +116,10 @@ def pull_back(outputs, cotangents, wrt):
                 tensor.guard()
         douts = tuple(_zeros_like(y) if d is None else d for d, y in zip(given, node.outputs))
         dinputs = node.op.backward(node.saved, douts if node.op.Outputs is not None else douts[0])
-        for tensor, dinput in zip(node.inputs, dinputs, strict=True):
+        if len(dinputs) != len(node.inputs):
+            number = f"{len(node.inputs)} gradients expected, got {len(dinputs)}"
+            raise ValueError(f"backward of {node.op.name}: {number}")
+        for tensor, dinput in zip(node.inputs, dinputs):
             if tensor is not None:
                 accumulate(tensor, dinput, node)
     return [grads[t.key] if t.key in grads else _zeros_like(t.data) for t in wrt]

@@ -24,6 +24,7 @@ from functools import cache
 
 import numpy as np
 from record_cupy_api import RECORD
+from scipy import special
 
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 reads = []  # one line of text for each time that the device was waited for
@@ -112,7 +113,9 @@ class ndarray:  # noqa: N801 - CuPy's own name
 
     def __setitem__(self, key, value):
         key, value = _index(key, self.shape), _unwrap(value)
-        if any(getattr(part, "dtype", bool) != bool for part in _parts(key)) and np.ndim(value):
+        if np.ndim(value) and any(
+            isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in _parts(key)
+        ):
             places = np.arange(self._values.size).reshape(self.shape)[key]
             if len(np.unique(places)) < places.size:
                 raise ValueError("two values are assigned to one element: a GPU would keep either")
@@ -165,7 +168,7 @@ for _word in [*_UNARY_AND_COMPARISONS, *_BINARY, *[f"r{w}" for w in _BINARY], *[
 
 
 class _Namespace:
-    """The module ``cupy`` as recorded; ``erf`` is cupyx's, which has no place of its own here."""
+    """The module ``cupy`` as recorded; ``erf`` and ``erfc`` are cupyx's, which has no place here."""
 
     __name__ = "cupy"
 
@@ -183,9 +186,11 @@ class _Namespace:
 
     @staticmethod
     def erf(x):
-        from scipy import special
-
         return _wrap(special.erf(_unwrap(x)))
+
+    @staticmethod
+    def erfc(x):
+        return _wrap(special.erfc(_unwrap(x)))
 
 
 namespace = _Namespace()
