@@ -1,0 +1,75 @@
+"""The roof: the commands ``scratchattn`` and ``gradcheck``.
+
+A verb is one file of this package and one word in ``VERBS``.  The file has
+
+    add_parser(verbs)        make the verb's parser with ``verb.add`` and give it its arguments
+    run(args, screen)        do it; talk through ``screen``; return (report, status)
+
+``report`` is the object that ``--json`` prints, ``status`` 0 if all is well and 1 if a check or a
+target failed.  Wrong use, found while running, raises ``verb.Misuse`` and ends with 2, as argparse
+does.  A verb imports what it needs inside ``run``, so that ``--help`` is quick.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from importlib import import_module
+
+from .. import __version__
+from .verb import Misuse, Screen, valid_json
+
+VERBS = {
+    "scratchattn": ("listing", "explain", "doctor"),
+    "gradcheck": ("check",),
+}
+ABOUT = {
+    "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",
+    "gradcheck": "Hold forward and backward against everything we know.",
+}
+
+
+def main(argv=None):
+    """The command ``scratchattn``; returns the exit status."""
+    return _run("scratchattn", argv)
+
+
+def gradcheck_main(argv=None):
+    """The command ``gradcheck``; returns the exit status."""
+    return _run("gradcheck", argv)
+
+
+def parser(command):
+    """The argument parser of ``command`` with all its verbs."""
+    top = argparse.ArgumentParser(prog=command, description=ABOUT[command])
+    top.add_argument("--version", action="version", version=f"scratchattn {__version__}")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name in VERBS[command]:
+        import_module(f"{__name__}.{name}").add_parser(verbs)
+    return top
+
+
+def _run(command, argv):
+    args = parser(command).parse_args(argv)
+    screen = Screen(silent=args.json)
+    # With --json nothing but the object is on stdout, whatever a library may print on the way.
+    quiet = contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
+    try:
+        with quiet:
+            report, status = args.run(args, screen)
+        if args.json:
+            print(json.dumps(valid_json(report), allow_nan=False))
+        sys.stdout.flush()
+    except Misuse as wrong:
+        screen.progress("")
+        print(f"{command}: {wrong}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        screen.progress("")
+        print(f"{command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, ``head`` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status

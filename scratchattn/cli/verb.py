@@ -1,0 +1,77 @@
+"""What all verbs share: the common option, the screen, the words for wrong use."""
+
+import argparse
+import difflib
+import math
+import os
+import shutil
+import sys
+
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "bold": 1, "dim": 2}
+
+
+class Misuse(Exception):
+    """The command was used wrongly: its message is shown, the exit status is 2."""
+
+
+def add(verbs, name, run, summary, description=""):
+    """A parser for the verb ``name`` with the option that every verb has."""
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{description}".strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.set_defaults(run=run)
+    return parser
+
+
+class Screen:
+    """Where a verb talks to a person: lines on stdout, a line that rewrites itself on a terminal.
+
+    ``silent`` (with --json): nothing is said.  Colour only on a terminal, and not with NO_COLOR.
+    """
+
+    def __init__(self, silent=False):
+        self.silent = silent
+        self.coloured = not silent and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._lively = not silent and sys.stderr.isatty()
+        self._showing = False
+
+    def say(self, text=""):
+        if not self.silent:
+            self.progress("")
+            print(text, flush=True)
+
+    def progress(self, text):
+        """Show ``text`` until the next call; on what is no terminal, never."""
+        if self._lively and (text or self._showing):
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{text[:width]}", end="", file=sys.stderr, flush=True)
+            self._showing = bool(text)
+
+    def paint(self, colour, text):
+        return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self.coloured else text
+
+
+def nearest(name, names):
+    """A clause that suggests what ``name`` may have meant, or an empty one."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = close or [known for known in names if len(name) > 2 and name in known][:3]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def valid_json(value):
+    """``value`` as JSON can say it: a number that is none (infinite, NaN) becomes null."""
+    if isinstance(value, dict):
+        return {str(key): valid_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [valid_json(each) for each in value]
+    if hasattr(value, "tolist"):  # an array, or a number of a library's own
+        return valid_json(value.tolist())
+    if isinstance(value, complex):
+        return [valid_json(value.real), valid_json(value.imag)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
