@@ -135,6 +135,17 @@ def refuse_outside(name, indices, n):
             raise ValueError(f"{name} must be in 0..{n - 1}, got {outside[0]}")
 
 
+def refuse_repeats(name, permutation):
+    """ValueError unless each row of ``permutation`` holds every one of 0..n-1; looked at on the host only."""
+    xp = array_module(permutation)
+    if xp.__name__ == "numpy":
+        n = permutation.shape[-1]
+        wrong = (xp.sort(permutation, axis=-1) != xp.arange(n)).any(axis=-1)
+        if wrong.any():
+            found = permutation[wrong][0].tolist()
+            raise ValueError(f"{name} must hold each of 0..{n - 1} once, got {found}")
+
+
 # ---- letters of our own -----------------------------------------------------
 
 
