@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .numeric import central_jacobian, complex_step, complex_step_jacobian, exact_jacobian, ridders
+from .numeric import central_jacobian, complex_step, complex_step_jacobian, exact_jacobian, exactly, ridders
 from .subject import distance, inner, random_like
 
 EPS = float(np.finfo(np.float64).eps)
@@ -168,7 +168,7 @@ def _in_sixty_digits(subject):
     import mpmath
 
     with mpmath.workdps(60):
-        exact = [np.vectorize(mpmath.mpf, otypes=[object])(x) if x.size else x for x in subject.inputs]
+        exact = [exactly(mpmath.mpf, x) for x in subject.inputs]
         return subject.transcription(mpmath)(*exact)
 
 

@@ -78,7 +78,7 @@ def exact_jacobian(f, primals, which, digits=60):
     import mpmath
 
     with mpmath.workdps(digits):
-        exact = [np.vectorize(mpmath.mpf, otypes=[object])(x) if x.size else x.astype(object) for x in primals]
+        exact = [exactly(mpmath.mpf, x) for x in primals]
         h = mpmath.mpf(10) ** -(digits // 3)
 
         def column(tangents):
@@ -88,6 +88,13 @@ def exact_jacobian(f, primals, which, digits=60):
             return tuple(np.asarray((a - b) / (2 * h)).astype(float) for a, b in zip(above, below))
 
         return _by_columns(primals, which, column)
+
+
+def exactly(number, x):
+    """The entries of ``x`` as numbers of another kind; no ufunc, which would warn of NaN."""
+    numbers = np.empty(x.size, dtype=object)
+    numbers[:] = [number(entry) for entry in x.ravel().tolist()]
+    return numbers.reshape(x.shape)
 
 
 def _by_columns(primals, which, column):

@@ -14,7 +14,7 @@ class Subject:
 
     def __init__(self, op, case):
         self.op, self.case = op, case
-        kinds = [kind for kind, _ in zip(op.kinds, case.inputs)]
+        self.kinds = kinds = [kind for kind, _ in zip(op.kinds, case.inputs)]
         self.places = [i for i, (x, kind) in enumerate(zip(case.inputs, kinds)) if kind is None and x is not None]
         self.inputs = [np.asarray(case.inputs[i], dtype=float) for i in self.places]
         signature = op._signature
@@ -25,8 +25,12 @@ class Subject:
         self.outputs = list(op.outputs) if len(out) == len(op.outputs) else [f"out[{i}]" for i in range(len(out))]
 
     def whole(self, active):
-        """All inputs, with ``active`` in their places."""
+        """All inputs, with ``active`` in their places; floats without a gradient in the same precision."""
         inputs = list(self.case.inputs)
+        if any(getattr(x, "dtype", None) in (np.float32, np.complex64) for x in active):
+            for i, kind in enumerate(self.kinds):
+                if kind == "floating" and inputs[i] is not None:
+                    inputs[i] = np.asarray(inputs[i], dtype=np.float32)
         for place, x in zip(self.places, active, strict=True):
             inputs[place] = x
         return inputs
