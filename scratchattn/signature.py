@@ -221,8 +221,13 @@ class Signature:
                     )
                 owners.setdefault(axis.letter, f"{argument.name} {shape}")
         for argument, shape, axis, size in multiples:
-            unit = sizes.get(axis.letter) if axis.letter else 1
-            if unit is not None and size != axis.factor * unit:
+            if axis.letter and axis.letter not in sizes:
+                if size % axis.factor:
+                    rule = f"{axis} must be a multiple of {axis.factor}"
+                    raise ValueError(f"{self.op}: {rule}, got {size} in {argument.name} {shape}")
+                sizes[axis.letter] = size // axis.factor
+            unit = sizes[axis.letter] if axis.letter else 1
+            if size != axis.factor * unit:
                 raise ValueError(
                     f"{self.op}: {axis} must be {axis.factor * unit}, got {size} in {argument.name} {shape}"
                 )
