@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from ..op import REGISTRY
+from .lookup import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ def op_entry(op):
     own_file = module.__name__.rpartition(".")[2] == op.name
     return {
         "name": op.name,
-        "summary": first_line(module.__doc__ if own_file else op.forward.__doc__),
+        "summary": first_sentence(module.__doc__ if own_file else op.forward.__doc__),
         "signature": op.signature,
         "source": op.source or source_line(module.__doc__),
         "file": place(op.forward),
@@ -30,22 +30,26 @@ def op_entry(op):
 
 
 def room(name):
-    """Entries of the modules of ``scratchattn.<name>``: models or tasks, one to a file."""
+    """Entries of the room ``models`` or ``tasks``: of its table of classes, by the names for commands."""
     package = import_module(f"scratchattn.{name}")
-    entries = []
-    for found in sorted(iter_modules(package.__path__), key=lambda found: found.name):
-        if not found.name.startswith("_"):
-            module = import_module(f"{package.__name__}.{found.name}")
-            entries.append(module_entry(found.name, module))
-    return entries
+    table = getattr(package, name.upper(), None)
+    if table is not None:
+        return [_entry(key, sys.modules[made.__module__], made) for key, made in sorted(table.items())]
+    found = sorted(each.name for each in iter_modules(package.__path__) if not each.name.startswith("_"))
+    return [_entry(each, import_module(f"{package.__name__}.{each}")) for each in found]
 
 
-def module_entry(name, module):
+def _entry(name, module, made=None):
+    own_file = made is None or module.__name__.rpartition(".")[2] == name
     return {
         "name": name,
-        "summary": first_line(module.__doc__),
+        "summary": first_sentence(module.__doc__ if own_file else made.__doc__),
+        "signature": f"{made.__name__}{inspect.signature(made)}" if made else "",
         "source": source_line(module.__doc__),
         "file": shown(module.__file__),
+        "docstring": "\n\n".join(
+            inspect.cleandoc(each.__doc__) for each in (module, made) if each and each.__doc__
+        ),
     }
 
 
@@ -68,8 +72,9 @@ def shown(file):
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def first_line(docstring):
-    return (docstring or "").strip().partition("\n")[0].strip()
+def first_sentence(docstring):
+    paragraph = " ".join((docstring or "").strip().partition("\n\n")[0].split())
+    return re.split(r"[.;] (?!\d)", paragraph, maxsplit=1)[0].rstrip(".").replace("``", "")
 
 
 def source_line(docstring):

@@ -1,7 +1,6 @@
 """``scratchattn explain NAME``: derivation, shapes, worked numbers, where the code is, what holds."""
 
 import inspect
-from importlib import import_module
 
 from ..op import REGISTRY
 from . import catalogue, lookup, verb
@@ -27,7 +26,7 @@ def run(args, screen):
         for room in ("models", "tasks"):
             for entry in catalogue.room(room):
                 if entry["name"] == args.name:
-                    return _explain_module(f"scratchattn.{room}.{args.name}", entry, screen), 0
+                    return _explain_settings(entry, screen), 0
     op = lookup.op_named(args.name)
     report = {
         "name": op.name,
@@ -66,7 +65,7 @@ def worked(op):
         return None
     subject = Subject(op, case)
     out, pullback = subject.vjp()
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED + 1)
     cotangents = [rng.normal(size=y.shape) for y in out]
     names = [argument.name for argument in op._signature._expected(len(case.inputs))]
     return {
@@ -87,7 +86,7 @@ def evidence(op):
         results, note = check(op, seed=SEED), ""
     except ImportError as missing:
         return [], f"not checked: {missing}; install mpmath, or all of the extra scratchattn[test]"
-    claims = {test.__name__: catalogue.first_line(test.__doc__) for test in CHECKS}
+    claims = {test.__name__: catalogue.first_sentence(test.__doc__) for test in CHECKS}
     rows = []
     for name in dict.fromkeys(result["check"] for result in results):
         mine = [result for result in results if result["check"] == name]
@@ -110,11 +109,11 @@ def evidence(op):
     return rows, note
 
 
-def _explain_module(module, entry, screen):
-    text = inspect.cleandoc(import_module(module).__doc__ or "")
-    report = {**entry, "signature": "", "docstring": text, "evidence": []}
-    screen.say(f"{screen.paint('bold', entry['name'])}   {entry['file']}\n\n{report['docstring']}")
-    return report
+def _explain_settings(entry, screen):
+    """A model or a task: what its file says; the evidence is that of the ops that it is made of."""
+    screen.say(f"{screen.paint('bold', entry['name'])}   {entry['signature']}\n\n{entry['docstring']}")
+    screen.say(f"\n{screen.paint('bold', 'Code')}\n  {entry['file']}")
+    return {**entry, "evidence": []}
 
 
 def _say(report, screen):

@@ -30,6 +30,8 @@ def run(args, screen):
         "models": catalogue.room("models"),
         "tasks": catalogue.room("tasks"),
     }
+    for entry in report["models"] + report["tasks"]:
+        del entry["docstring"]
     width = max(len(entry["name"]) for entries in report.values() for entry in entries)
     columns = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
     for key, title in TITLES.items():
@@ -44,7 +46,7 @@ def run(args, screen):
 
 def _say_entry(screen, entry, width, columns):
     room = columns - width - 4
-    summary, source = entry["summary"].rstrip("."), entry["source"]
+    summary, source = entry["summary"], entry["source"]
     if len(summary) + 2 + len(source) > room:
         source = _cut(source, max(room - len(summary) - 2, room // 3))
         summary = _cut(summary, room - len(source) - 2)

@@ -19,6 +19,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from .. import fused  # noqa: F401 - enters the fused ops in the registry
 from ..op import REGISTRY, Case, Op
 from .verb import Misuse, nearest
 
