@@ -1,0 +1,101 @@
+"""Interpolation: how much of a new weighting to take, how much of the previous one to keep.
+
+A gate of one attends by content alone; a gate of zero stays where the head was.
+
+Forward
+-------
+    w_i = g c_i + (1 - g) p_i
+
+Backward
+--------
+    g(c_i) = g(w_i) g        g(p_i) = g(w_i) (1 - g)        g(g) = sum_i g(w_i) (c_i - p_i)
+
+Accuracy
+--------
+In this form w is c for g = 1 and p for g = 0, to the bit; p + g (c - p) would round at g = 1.
+Saturated and hard gates reach both ends.
+
+Conventions
+-----------
+g is taken as given, and c and p need not sum to one: with the zero weighting that pytorch-ntm
+starts from, w sums to g.  shawntan squeezes the gate first, to (1 - 1e-5) g + 5e-6.
+
+Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, eq. 7.
+"""
+
+from ..backend import array_module, sum_to_shape
+from ..op import Case, Op, Variant, register
+
+
+def interpolation_forward(content, previous, gate):
+    """Gated weights: (..., n), (..., n), (...) -> (..., n)."""
+    xp = array_module(content, previous, gate)
+    opened = xp.expand_dims(gate, axis=-1)
+    return opened * content + (1 - opened) * previous, (content, previous, opened)
+
+
+def interpolation_backward(saved, dweights):
+    """Gradients for content, previous, gate, given dweights of shape (..., n)."""
+    content, previous, opened = saved
+    xp = array_module(content, dweights)
+    dgate = xp.sum(dweights * (content - previous), axis=-1)
+    return (
+        sum_to_shape(dweights * opened, content.shape),
+        sum_to_shape(dweights * (1 - opened), previous.shape),
+        sum_to_shape(dgate, opened.shape[:-1]),
+    )
+
+
+def interpolation_loops(content, previous, gate, *, math=None):
+    """Eq. 7, one row at a time."""
+    return [gate * content[i] + (1 - gate) * previous[i] for i in range(len(content))]
+
+
+# ---- evidence ---------------------------------------------------------------
+
+
+def cases(rng):
+    def case(label, *, batch=(), n=4, content_batch=None, gate=None, **rest):
+        shapes = [(*batch, n) if content_batch is None else (*content_batch, n), (*batch, n)]
+        weightings = [x / x.sum(-1, keepdims=True) for x in (rng.gamma(1.0, size=shape) for shape in shapes)]
+        drawn = rng.uniform(size=batch)
+        return Case(label, (*weightings, drawn if gate is None else 0 * drawn + gate), **rest)
+
+    yield case("one weighting")
+    yield case("batch of heads", batch=(2, 2))
+    yield case("content shared by the batch", batch=(3,), content_batch=())
+    yield case("more heads in the content", batch=(1,), content_batch=(2,))
+    yield case("gate open", gate=1.0, zero_gradient=("previous",))
+    yield case("gate shut", gate=0.0, zero_gradient=("content",))
+    yield case("gate nearly open", gate=1 - 2.0**-40)
+    yield case("gate nearly shut", gate=1e-20)
+    yield Case("one row", tuple(rng.uniform(size=shape) for shape in ((1,), (1,), ())))
+    yield Case("zeros to keep", (rng.uniform(size=3), 0 * rng.uniform(size=3), rng.uniform(size=())))
+    same = rng.uniform(size=3)
+    yield Case("nothing to choose", (same, same, rng.uniform(size=())), zero_gradient=("gate",))
+
+
+def weights_lie_between_the_two(inputs, params, out):
+    content, previous, _ = inputs
+    assert ((out - content) * (out - previous) <= 1e-16).all()
+
+
+def both_ends_are_exact(inputs, params, out):
+    content, previous, gate = inputs
+    assert (interpolation_forward(content, previous, 0 * gate + 1)[0] == content + 0 * previous).all()
+    assert (interpolation_forward(content, previous, 0 * gate)[0] == previous + 0 * content).all()
+
+
+interpolation = register(
+    Op(
+        name="interpolation",
+        signature="content(n), previous(n), gate() -> weights(n)",
+        forward=interpolation_forward,
+        backward=interpolation_backward,
+        loops=interpolation_loops,
+        cases=cases,
+        properties=(weights_lie_between_the_two, both_ends_are_exact),
+        variants=(Variant("paper", {}, source="arXiv:1410.5401 eq. 7"),),
+        source="arXiv:1410.5401 eq. 7",
+    )
+)
