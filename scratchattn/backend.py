@@ -124,15 +124,18 @@ def sum_to_shape(array, shape):
 
 
 def refuse_outside(name, indices, n):
-    """ValueError unless every one of ``indices`` is in 0..n-1; ``name`` says whose they are.
+    """ValueError unless every one of ``indices`` is in 0..n-1; ``name`` says whose they are."""
+    refuse_where((indices < 0) | (indices >= n), f"{name} must be in 0..{n - 1}", indices)
+
+
+def refuse_where(wrong, message, values):
+    """ValueError with ``message`` and the first of ``values`` where ``wrong`` is true.
 
     Looked at on the host only: on a GPU the look alone would wait for the device.
     """
-    xp = array_module(indices)
-    if xp.__name__ == "numpy":
-        outside = indices[(indices < 0) | (indices >= n)]
-        if outside.shape[0]:
-            raise ValueError(f"{name} must be in 0..{n - 1}, got {outside[0]}")
+    xp = array_module(values)
+    if xp.__name__ == "numpy" and wrong.any():
+        raise ValueError(f"{message}, got {values[wrong][0]}")
 
 
 def refuse_repeats(name, permutation):

@@ -39,7 +39,7 @@ out of range is undefined there.
 Source: Bridle, Neurocomputing, NATO ASI F68 (1990) 227 (softmax_cross_entropy); calculus.
 """
 
-from ..backend import arange_like, array_module, gather, real, refuse_outside, sum_to_shape
+from ..backend import arange_like, array_module, gather, real, refuse_outside, refuse_where, sum_to_shape
 from ..calculus import exponentials
 from ..op import Case, Op, register
 
@@ -47,7 +47,8 @@ from ..op import Case, Op, register
 def binary_cross_entropy_forward(logits, targets):
     """Nats for each logit, given targets in [0, 1]; broadcast.  ValueError for others (on NumPy)."""
     xp = array_module(logits, targets)
-    _refuse_no_probability(xp, targets)
+    probable = (real(targets) >= 0) & (real(targets) <= 1)  # false for NaN
+    refuse_where(~probable, "binary_cross_entropy: targets must be in [0, 1]", targets)
     positive = real(logits) >= 0
     e = xp.exp(xp.where(positive, -logits, logits))
     wrong = xp.where(positive, 1 - targets, -targets)  # what of the answer points the other way
@@ -122,14 +123,6 @@ def mean_squared_error_backward(saved, dloss):
 def mean_squared_error_loops(prediction, target, *, math=None):
     n = len(prediction)
     return sum((prediction[i] - target[i]) ** 2 for i in range(n)) / n
-
-
-def _refuse_no_probability(xp, targets):
-    """ValueError for a target outside [0, 1] and for NaN; on the host, where a look costs no waiting."""
-    if xp.__name__ == "numpy":
-        outside = targets[~((targets >= 0) & (targets <= 1))]
-        if outside.shape[0]:
-            raise ValueError(f"binary_cross_entropy: targets must be in [0, 1], got {outside[0]}")
 
 
 # ---- evidence ---------------------------------------------------------------
