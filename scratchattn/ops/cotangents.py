@@ -49,9 +49,9 @@ def stop_gradient_loops(a, *, math=None):
 
 def clip_cotangent_forward(a, *, limit):
     """a; on the way back each entry of its cotangent is brought into [-limit, limit], limit > 0."""
-    if not limit > 0:
-        raise ValueError(f"clip_cotangent: limit must be positive, got {limit!r}")
-    return a, limit
+    if not isinstance(limit, int | float) or not limit > 0:
+        raise ValueError(f"clip_cotangent: limit must be a positive number, got {limit!r}")
+    return a, float(limit)  # a np.float64 would make float32 gradients float64
 
 
 def clip_cotangent_backward(limit, dout):

@@ -84,8 +84,9 @@ def take_along_backward(saved, dout):
     xp = array_module(indices, dout)
     batch, k, n = indices.shape[:-1], indices.shape[-1], shape[-1]
     rows = prod(batch)
-    starts = xp.expand_dims(arange_like(indices, rows) * n, axis=-1)
-    places = xp.reshape(xp.reshape(indices, (rows, k)) + starts, (rows * k,))
+    wide = indices + xp.sum(indices[..., :0], axis=-1, keepdims=True)  # a sum is of the widest integers
+    starts = xp.expand_dims(arange_like(wide, rows) * n, axis=-1)
+    places = xp.reshape(xp.reshape(wide, (rows, k)) + starts, (rows * k,))
     da = scatter_add(xp.reshape(dout, (rows * k,)), places, rows * n)
     return (sum_to_shape(xp.reshape(da, (*batch, n)), shape),)
 
@@ -105,8 +106,8 @@ def permute_forward(a, permutation):
 def permute_backward(saved, dout):
     shape, permutation = saved
     xp = array_module(permutation, dout)
-    da = xp.take_along_axis(dout, stable_argsort(permutation), axis=-1)  # the inverse: where each entry went
-    return (sum_to_shape(da, shape),)
+    inverse = stable_argsort(permutation)  # where each entry went
+    return (sum_to_shape(xp.take_along_axis(dout, inverse, axis=-1), shape),)
 
 
 def permute_loops(a, permutation, *, math=None):
@@ -144,6 +145,7 @@ def take_along_cases(rng):
     yield Case("a row shared by the batch", (a[0], np.array([[0, 1], [1, 1], [3, 0]])))
     yield Case("both broadcast", (rng.normal(size=(2, 1, 3)), np.array([[[0, 2]], [[1, 1]]])[:, 0]))
     yield Case("more than there are", (a[:, :1], np.array([[0, 0, 0]])))
+    yield Case("narrow integers", (a[0], rng.integers(0, 4, size=(70, 1), dtype=np.uint8)))
     yield Case("no indices", (a, np.array([[0], [0]])[:, :0]), zero_gradient=("a",))
 
 

@@ -128,9 +128,8 @@ def pad_loops(a, *, widths, value=0.0, math=None):
 
 def pad_shapes(a, *, widths, value=0.0):
     """The shape of the output; ValueError unless there is a pair of sizes for each axis."""
-    pairs = [tuple(pair) for pair in widths]
-    good = all(len(pair) == 2 and all(type(n) is int and n >= 0 for n in pair) for pair in pairs)
-    if not good or len(pairs) != len(a):
+    pairs = [_integers("pad", "widths", pair) for pair in (widths if type(widths) is not int else [widths])]
+    if len(pairs) != len(a) or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ValueError(f"pad: widths must be a pair of sizes for each axis of a {a}, got {widths!r}")
     return [tuple(before + n + after for n, (before, after) in zip(a, pairs))]
 

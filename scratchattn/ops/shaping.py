@@ -184,7 +184,7 @@ def _axis(op, axis, ndim):
     if type(axis) is not int:
         raise TypeError(f"{op}: axis must be an int, got {axis!r}")
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{op}: axis must be one of {ndim} axes, got {axis}")
+        raise ValueError(f"{op}: axis must be one of {ndim}, got {axis}")
     return axis % ndim
 
 
