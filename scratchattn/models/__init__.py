@@ -1,1 +1,11 @@
-""""""
+"""Models: a frozen dataclass of settings each.
+
+``init(rng) -> Params``, ``initial_state(params, batch)``, ``step(params, state, x)`` and
+``sequence(params, state, xs, lengths)``; params may be the arrays themselves (nothing is recorded)
+or ``Params.tensors()``.
+"""
+
+from .ntm import NTM
+
+MODELS = {"ntm": NTM}
+__all__ = ["MODELS", "NTM"]

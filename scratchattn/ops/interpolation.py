@@ -10,10 +10,13 @@ Backward
 --------
     g(c_i) = g(w_i) g        g(p_i) = g(w_i) (1 - g)        g(g) = sum_i g(w_i) (c_i - p_i)
 
+With 1 - g given as an input q of its own, g(g) = sum_i g(w_i) c_i and g(q) = sum_i g(w_i) p_i.
+
 Accuracy
 --------
 In this form w is c for g = 1 and p for g = 0, to the bit; p + g (c - p) would round at g = 1.
-Saturated and hard gates reach both ends.
+Saturated and hard gates reach both ends.  Of a gate that is nearly open, 1 - g has few digits left:
+a sigmoid's complement is the sigmoid of the negated logit, and may be given as ``complement``.
 
 Conventions
 -----------
@@ -23,32 +26,43 @@ starts from, w sums to g.  shawntan squeezes the gate first, to (1 - 1e-5) g + 5
 Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, eq. 7.
 """
 
+import numpy as np
+
 from ..backend import array_module, sum_to_shape
 from ..op import Case, Op, Variant, register
 
 
-def interpolation_forward(content, previous, gate):
-    """Gated weights: (..., n), (..., n), (...) -> (..., n)."""
-    xp = array_module(content, previous, gate)
+def interpolation_forward(content, previous, gate, complement=None):
+    """Gated weights: (..., n), (..., n), (...), (...) -> (..., n).
+
+    ``complement`` is 1 - gate where the caller knows it to more digits than the difference has.
+    """
+    xp = array_module(content, previous, gate, complement)
     opened = xp.expand_dims(gate, axis=-1)
-    return opened * content + (1 - opened) * previous, (content, previous, opened)
+    kept = 1 - opened if complement is None else xp.expand_dims(complement, axis=-1)
+    return opened * content + kept * previous, (content, previous, opened, kept, complement)
 
 
 def interpolation_backward(saved, dweights):
-    """Gradients for content, previous, gate, given dweights of shape (..., n)."""
-    content, previous, opened = saved
+    """Gradients for content, previous, gate, complement, given dweights of shape (..., n)."""
+    content, previous, opened, kept, complement = saved
     xp = array_module(content, dweights)
-    dgate = xp.sum(dweights * (content - previous), axis=-1)
+    along = content - previous if complement is None else content
+    dcomplement = None
+    if complement is not None:
+        dcomplement = sum_to_shape(xp.sum(dweights * previous, axis=-1), complement.shape)
     return (
         sum_to_shape(dweights * opened, content.shape),
-        sum_to_shape(dweights * (1 - opened), previous.shape),
-        sum_to_shape(dgate, opened.shape[:-1]),
+        sum_to_shape(dweights * kept, previous.shape),
+        sum_to_shape(xp.sum(dweights * along, axis=-1), opened.shape[:-1]),
+        dcomplement,
     )
 
 
-def interpolation_loops(content, previous, gate, *, math=None):
+def interpolation_loops(content, previous, gate, complement=None, *, math=None):
     """Eq. 7, one row at a time."""
-    return [gate * content[i] + (1 - gate) * previous[i] for i in range(len(content))]
+    kept = 1 - gate if complement is None else complement
+    return [gate * content[i] + kept * previous[i] for i in range(len(content))]
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -71,17 +85,20 @@ def cases(rng):
     yield case("gate nearly shut", gate=1e-20)
     yield Case("one row", tuple(rng.uniform(size=shape) for shape in ((1,), (1,), ())))
     yield Case("zeros to keep", (rng.uniform(size=3), 0 * rng.uniform(size=3), rng.uniform(size=())))
+    logit = rng.normal(size=(2,)) + 20.0
+    two = [rng.dirichlet(np.ones(3), size=2) for _ in range(2)]
+    yield Case("gate with its complement", (*two, 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))))
     same = rng.uniform(size=3)
     yield Case("nothing to choose", (same, same, rng.uniform(size=())), zero_gradient=("gate",))
 
 
 def weights_lie_between_the_two(inputs, params, out):
-    content, previous, _ = inputs
+    content, previous, *_ = inputs
     assert ((out - content) * (out - previous) <= 1e-16).all()
 
 
 def both_ends_are_exact(inputs, params, out):
-    content, previous, gate = inputs
+    content, previous, gate, *_ = inputs
     assert (interpolation_forward(content, previous, 0 * gate + 1)[0] == content + 0 * previous).all()
     assert (interpolation_forward(content, previous, 0 * gate)[0] == previous + 0 * content).all()
 
@@ -89,7 +106,7 @@ def both_ends_are_exact(inputs, params, out):
 interpolation = register(
     Op(
         name="interpolation",
-        signature="content(n), previous(n), gate() -> weights(n)",
+        signature="content(n), previous(n), gate(), complement?() -> weights(n)",
         forward=interpolation_forward,
         backward=interpolation_backward,
         loops=interpolation_loops,

@@ -1,0 +1,62 @@
+"""The controller of ``fused/ntm.py``: an LSTM, or one tanh layer; a step, its slopes, and the way back.
+
+Arguments as in ``_ntm_heads``.  The columns of sigmoids come negated: 1 / (1 + exp(.)) keeps the digits of
+a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.
+"""
+
+from ..calculus import sigmoid, tanh
+
+
+def negated(xp, array, sizes):
+    """``array`` with the columns of sigmoids, the first three quarters, negated; a new one."""
+    if not sizes.recurrent:
+        return array
+    array = -array
+    candidate = array[..., 3 * sizes.units :]
+    xp.negative(candidate, out=candidate)
+    return array
+
+
+def control(xp, tw, v, f, recurrent_weights, sizes):
+    """From [reads, hidden] and what x gave, ``v.sums``, to the hidden units."""
+    sums = v.sums
+    sums += xp.matmul(v.carried, recurrent_weights, out=f.recurrent)
+    if not sizes.recurrent:
+        xp.tanh(sums, out=v.hidden)
+        return
+    tw.rising(v.sigmoid_sums, v.sigmoids)
+    xp.tanh(v.candidate_sums, out=v.candidate)
+    cell = v.cell
+    xp.multiply(v.forget, v.cell_before, out=cell)
+    cell += xp.multiply(v.input, v.candidate, out=f.over_units)
+    xp.tanh(cell, out=v.shown)
+    xp.multiply(v.output, v.shown, out=v.hidden)
+
+
+def control_slopes(xp, f, g, sizes):
+    """Slopes of all gates, from exponentials and not from values that have rounded to one."""
+    if not sizes.recurrent:
+        g.slopes[...] = tanh(xp, f.sums)[1]
+        return
+    gates = 3 * sizes.units
+    g.slopes[:, :, :gates] = sigmoid(xp, f.sums[:, :, :gates])[1]  # even, so the sign is no matter
+    g.slopes[:, :, gates:] = tanh(xp, f.sums[:, :, gates:])[1]
+    g.shown_slopes[...] = tanh(xp, f.cell[1:])[1]
+
+
+def control_back(xp, v, d, g, sizes):
+    """From the gradient of the hidden units to that of the controller's sums, ``d.dsums``."""
+    dhidden, dsums = g.dhidden, d.dsums
+    if not sizes.recurrent:
+        xp.multiply(dhidden, d.slopes, out=dsums)
+        return
+    dcell = g.dcell
+    xp.multiply(dhidden, v.shown, out=d.doutput)
+    dhidden *= v.output
+    dhidden *= d.shown_slopes
+    dcell += dhidden
+    xp.multiply(dcell, v.candidate, out=d.dinput)
+    xp.multiply(dcell, v.cell_before, out=d.dforget)
+    xp.multiply(dcell, v.input, out=d.dcandidate)
+    dsums *= d.slopes
+    dcell *= v.forget

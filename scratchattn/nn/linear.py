@@ -1,0 +1,14 @@
+"""A linear layer: y = x W + b.
+
+Source: calculus.
+"""
+
+
+def linear_shapes(inputs, outputs):
+    """Parameter shapes of ``linear``."""
+    return {"weights": (inputs, outputs), "bias": (outputs,)}
+
+
+def linear(x, weights, bias):
+    """x W + b: (..., b, i), (i, o), (o) -> (..., b, o), on tensors or arrays."""
+    return x @ weights + bias
