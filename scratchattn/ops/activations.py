@@ -216,6 +216,15 @@ def the_lower_tail_stays_below_zero(inputs, params, out):
     assert (out[tail] < 0).all() and (out[a < 0] > -0.17005).all()
 
 
+def an_unknown_form_is_refused(inputs, params, out):
+    try:
+        gelu_forward(inputs[0], form="sigmoid")
+    except ValueError as refusal:
+        assert "form must be 'erf' or 'tanh', got 'sigmoid'" in str(refusal)
+    else:
+        raise AssertionError("it was taken")
+
+
 def _op(name, *properties, **rest):
     found = {part: globals().get(f"{name}_{part}") for part in ("forward", "backward", "loops", "cases")}
     found["backward"] = found["backward"] or times_slope_backward
@@ -238,6 +247,7 @@ gelu = _op(
     what_gelu_lets_through_it_takes_from_the_mirror,
     the_two_forms_differ_by_less_than_5e_4,
     the_lower_tail_stays_below_zero,
+    an_unknown_form_is_refused,
     variants=(
         Variant("erf", {"form": "erf"}, source="torch.nn.GELU default; huggingface/transformers 'gelu'"),
         Variant("tanh", {"form": "tanh"}, source="openai/gpt-2 src/model.py; karpathy/llm.c train_gpt2.c"),

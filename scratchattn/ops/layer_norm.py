@@ -125,6 +125,7 @@ def cases(rng):
     yield case("unbiased", x, params={"unbiased": True})
     yield case("eps on the deviation", x, params={"eps": 0.1, "eps_on": "deviation"})
     yield case("two features", 0.01 * x[:, :2], params={"eps": 1e-3})
+    yield case("two features, unbiased", 0.01 * x[:, 2:], params={"eps": 1e-3, "unbiased": True})
     yield case("spread far below eps", 1e-6 * x)
     yield case("one feature stands out", x[0] * 0.1 + [0.0, 0.0, 30.0, 0.0])
     yield case("mean a million", x[0] + 1e6, ill_conditioned=True)
@@ -179,6 +180,20 @@ def a_large_mean_costs_no_digit(inputs, params, out):
         assert (abs(dx_there - dx) <= digits * abs(dx).max(initial=0.0)).all()
 
 
+def a_spread_that_may_be_zero_is_refused(inputs, params, out):
+    for wrong, word in (
+        ({"eps": 0.0}, "positive"),
+        ({"eps": -1.0}, "positive"),
+        ({"eps_on": "x"}, "'variance'"),
+    ):
+        try:
+            layer_norm_forward(*inputs, **{**params, **wrong})
+        except ValueError as refusal:
+            assert word in str(refusal)
+        else:
+            raise AssertionError(f"{wrong} was taken")
+
+
 layer_norm = register(
     Op(
         name="layer_norm",
@@ -193,6 +208,7 @@ layer_norm = register(
             features_are_interchangeable,
             a_constant_row_gives_the_shift_and_a_finite_gradient,
             a_large_mean_costs_no_digit,
+            a_spread_that_may_be_zero_is_refused,
         ),
         variants=(
             Variant(
