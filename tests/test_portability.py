@@ -194,19 +194,13 @@ def test_cupy_has_every_name_that_we_use():
 VIEWS = {"T", "mT", "reshape", "swapaxes", "transpose"}  # of array methods, what the fused tier may use
 OURS = {"array_module", "refuse_outside", "refuse_repeats", "refuse_where", "sum_to_shape"} | LETTERS
 SHAPE = {"shape", "ndim", "dtype", "__name__"}
+TWINS = {"tw", "twins"}  # what the fused tier calls where the libraries differ: see twins.py
 LIBRARIES = {"numpy", "scipy", "cupy", "torch", "jax"}
-HOST = {
-    "append",
-    "count",
-    "extend",
-    "index",
-    "items",
-    "join",
-    "keys",
-    "values",
-}  # methods of lists, dicts and strings
+# methods of lists, dicts and strings
+HOST = {"append", "count", "extend", "index", "items", "join", "keys", "values"}
 DANGEROUS = {"bool", "complex", "eval", "exec", "getattr"}
-ARRAY_WORDS = {name for name in dir(np.ndarray) if not name.startswith("_")} | set(RECORDED["methods"])
+METHODS = {*RECORDED["methods"], *(m for m in dir(np.ndarray) if callable(getattr(np.ndarray, m)))} - VIEWS
+PROPERTIES = {"ctypes", "data", "flags", "flat", "imag", "real", "strides"}
 
 
 def strangers(source, fused=False):
@@ -214,13 +208,15 @@ def strangers(source, fused=False):
     text = ast.parse(source.partition("# ---- evidence")[0])
     text.body = [node for node in text.body if not getattr(node, "name", "").endswith("_loops")]
     foreign, alphabet = _foreign(text), FUSED_ALPHABET - LETTERS if fused else STANDARD
+    called = {node.func for node in ast.walk(text) if isinstance(node, ast.Call)}
     for node in ast.walk(text):
         if isinstance(node, ast.Attribute):
             owner = ast.unparse(node.value)
             if owner == "xp" or owner.startswith("array_module("):
                 known = node.attr in alphabet
             elif fused:
-                known = not owner.startswith("xp.") and node.attr not in ARRAY_WORDS - VIEWS - SHAPE - HOST
+                stranger = node.attr in PROPERTIES or (node in called and node.attr in METHODS)
+                known = owner in TWINS or not (stranger or owner.startswith("xp."))
             else:
                 known = node.attr in SHAPE | HOST or owner.endswith(("math", "op", "tape"))
             if not known:
