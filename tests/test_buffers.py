@@ -71,6 +71,19 @@ def test_no_more_than_most_are_kept_and_the_longest_unused_go_first():
     assert len(built) == 6
 
 
+def test_a_key_that_is_used_is_not_the_longest_unused():
+    pool, (build, built) = Pool(most=3), counting()
+    both = [pool.lease("a", build), pool.lease("a", build)]
+    del both
+    for key in ("b", "a", "c"):  # at "c" one must go: "b", since "a" was used after it
+        pool.lease(key, build)
+    assert len(built) == 4
+    both = [pool.lease("a", build), pool.lease("a", build)]
+    assert len(built) == 4
+    pool.lease("b", build)
+    assert len(built) == 5 and len(both) == 2
+
+
 def test_many_of_one_key_count_each():
     pool, (build, built) = Pool(most=2), counting()
     leases = [pool.lease("key", build) for _ in range(5)]

@@ -219,6 +219,9 @@ def test_a_second_call_of_one_kind_is_not_checked_again_and_another_kind_is():
             product(np.ones(2), wrong)
         with pytest.raises((TypeError, ValueError), match="product: "):
             product(Tensor(np.ones(2)), wrong)
+    product(Tensor(np.ones(2)), Tensor(np.ones(2)))
+    with pytest.raises(TypeError, match="product: arrays of one library expected"):
+        product(Tensor(np.ones(2)), Tensor(cupy.asarray(np.ones(2))))
 
 
 # ---- calls that are wrong ---------------------------------------------------
@@ -378,6 +381,11 @@ WRONG = {
         lambda: attend(QUERY, np.ones((4, 6)), VALUE),
         ValueError,
         r"attend: d is both 3 and 6 in query \(2, 3\), key \(4, 6\)",
+    ),
+    "one where one is not allowed": (
+        lambda: attend(np.ones((2, 1)), KEY, VALUE),
+        ValueError,
+        r"attend: d is both 1 and 3 in query \(2, 1\), key \(4, 3\)",
     ),
     "two sizes of one letter in one array": (
         lambda: op("square", "x(n,n) -> out()")(np.ones((2, 3))),
