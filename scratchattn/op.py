@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import tape
-from .signature import Signature
+from .signature import NUMBERS, Signature
 
 REGISTRY: dict[str, "Op"] = {}
 
@@ -115,10 +115,14 @@ class Op:
         for name in self._required - params.keys():
             raise TypeError(f"{self.name}: the parameter {name} is missing")
         inputs = self._signature.complete(inputs)
+        if any([type(x) in NUMBERS for x in inputs]):
+            inputs = self._signature.with_numbers_as_arrays(inputs)
         key = tuple([_kind_of(x) for x in inputs])
+        if self.shape_rule:  # what fits depends on the params too
+            key = key, repr(params)
         if key not in self._seen:
             ready = self._signature.check(inputs, params)
-            if ready is inputs and not self.shape_rule and len(self._seen) < 4096:
+            if ready is inputs and len(self._seen) < 4096:
                 self._seen.add(key)  # nothing had to be converted: the next call like it needs no check
             inputs = ready
         return tape.apply(self, inputs, params)

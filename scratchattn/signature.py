@@ -21,6 +21,7 @@ from functools import cache
 from .backend import array_module, constant
 from .tape import Tensor
 
+NUMBERS = frozenset((int, float, complex))
 _ARGUMENT = re.compile(r"\s*([a-z_]\w*)([?!]*)\(([^)]*)\)\s*(,|$)")
 _AXIS = re.compile(r"(\d*)([a-z]\w*)?(\|1)?$")
 _ALLOWED = {None: "fcO", "boolean": "b", "integer": "iu", "floating": "fcO"}
@@ -95,7 +96,7 @@ class Signature:
         expected = self._expected(len(inputs))
         for argument, x in zip(expected, inputs):
             self._check_kind(argument, x)
-        inputs = self._with_numbers_as_arrays(expected, inputs)
+        inputs = self.with_numbers_as_arrays(inputs)
         arrays = [t.data if type(t) is Tensor else t for t in inputs]
         self._of_one_library(expected, arrays)
         inputs = self._of_one_precision(expected, inputs)
@@ -135,7 +136,7 @@ class Signature:
             raise TypeError(
                 f"{name} has no gradient; an array of kind {argument.kind} expected, got a Tensor"
             )
-        elif type(x) in (int, float, complex) and argument.kind is None:
+        elif type(x) in NUMBERS and argument.kind is None:
             return
         elif not (hasattr(data, "shape") and hasattr(data, "dtype")):
             raise TypeError(f"{name} must be an array, got {type(x).__name__}")
@@ -143,10 +144,11 @@ class Signature:
             wanted = argument.kind or "floating"
             raise TypeError(f"{name} must be {wanted}, got an array of {_named(data.dtype)}")
 
-    def _with_numbers_as_arrays(self, expected, inputs):
+    def with_numbers_as_arrays(self, inputs):
         """Python numbers take the library and precision of the arrays beside them."""
-        if not any(type(x) in (int, float, complex) for x in inputs):
+        if not any(type(x) in NUMBERS for x in inputs):
             return inputs
+        expected = self._expected(len(inputs))
         arrays = [x for x, e in zip(inputs, expected) if e.kind is None and hasattr(x, "shape")]
         like = next((x for x in arrays if _precision(x.dtype)[0] == "c"), arrays[0] if arrays else None)
         for argument, x in zip(expected, inputs):
@@ -156,7 +158,10 @@ class Signature:
             names = ", ".join(e.name for e in expected)
             raise TypeError(f"{self.op}: at least one array expected among {names}, got numbers only")
         like = like.data if type(like) is Tensor else like
-        return tuple(constant(like, x) if type(x) in (int, float, complex) else x for x in inputs)
+        return tuple(
+            constant(like, x) if type(x) in NUMBERS and e.kind is None else x
+            for x, e in zip(inputs, expected)
+        )
 
     def _of_one_library(self, expected, arrays):
         first = None

@@ -120,7 +120,7 @@ def pull_back(outputs, cotangents, wrt):
             number = f"{len(node.inputs)} gradients expected, got {len(dinputs)}"
             raise ValueError(f"backward of {node.op.name}: {number}")
         for tensor, dinput in zip(node.inputs, dinputs):
-            if tensor is not None:
+            if tensor is not None and dinput is not None:  # None: nothing flows, not even NaN times zero
                 accumulate(tensor, dinput, node)
     return [grads[t.key] if t.key in grads else _zeros_like(t.data) for t in wrt]
 

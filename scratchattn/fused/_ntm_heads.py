@@ -82,7 +82,7 @@ def _left(v):
 
 
 def write_back(xp, v, d, g):
-    """Through the write: ``g.dmemory`` from after to before it; fills write_vector, -erase, ``g.dwriting``."""
+    """Through the write: ``g.dmemory`` from after to before it; fills write_vector, -erase and dwriting."""
     xp.multiply(g.dmemory, v.memory, out=g.dproduct)
     if v.writing.shape[1] == 1:
         xp.matmul(d.add_erase, g.both, out=g.dwriting)

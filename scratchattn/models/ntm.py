@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..fused.ntm import ntm_feedforward, ntm_lstm
-from ..nn.ntm_cell import EPS, NTMState, NTMWeights, head_sizes, ntm_sequence, ntm_shapes, ntm_step
+from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
 from ..ops.axes import broadcast_to
 from ..ops.softmax import softmax
 from ..parameters import Params
@@ -64,7 +64,10 @@ class NTM:
             self.inputs, self.outputs, self.units, self.width, self.read_heads, self.write_heads, self.shifts,
             self.controller,
         )  # fmt: skip
-        start = {"initial_reads": (self.read_heads, self.width), "initial_weightings": (self.heads, self.rows)}
+        start = {
+            "initial_reads": (self.read_heads, self.width),
+            "initial_weightings": (self.heads, self.rows),
+        }
         if self.controller == "lstm":
             start |= {"initial_hidden": (self.units,), "initial_cell": (self.units,)}
         return cell | start
@@ -89,7 +92,11 @@ class NTM:
         def each(array):
             return broadcast_to(array, shape=(batch, *array.shape))
 
-        units = (each(params["initial_hidden"]), each(params["initial_cell"])) if self.controller == "lstm" else ()
+        units = (
+            (each(params["initial_hidden"]), each(params["initial_cell"]))
+            if self.controller == "lstm"
+            else ()
+        )
         weightings = softmax(params["initial_weightings"])
         return NTMState(each(params["initial_reads"]), memory, each(weightings), *units)
 

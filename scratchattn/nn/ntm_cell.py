@@ -26,8 +26,9 @@ Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, sec
 from typing import Any, NamedTuple
 
 from ..ops.activations import sigmoid, softplus
-from ..ops.circular_shift import circular_shift
+from ..ops.axes import broadcast_to
 from ..ops.choice import where
+from ..ops.circular_shift import circular_shift
 from ..ops.cosine_addressing import cosine_addressing
 from ..ops.exponential import tanh
 from ..ops.interpolation import interpolation
@@ -175,4 +176,6 @@ def ntm_sequence(xs, state, weights, lengths=None, *, eps=EPS):
         y, new = ntm_step(x, state, weights, eps=eps)
         state = NTMState(*[None if a is None else keep_ended(running, a, old) for a, old in zip(new, state)])
         outputs.append(y if running is None else where(running[:, None], y, 0.0))
+    if not outputs:
+        return broadcast_to(weights.output_bias, shape=(0, *xs.shape[1:2], *weights.output_bias.shape)), state
     return stack(*outputs), state

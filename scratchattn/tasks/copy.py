@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import backend
+from ..op import REGISTRY
 from ..ops.choice import where
 from ..ops.losses import binary_cross_entropy
-from ..op import REGISTRY
 
 
 class CopyBatch(NamedTuple):
@@ -80,8 +80,6 @@ class Copy:
 
     def metrics(self, outputs, batch):
         """``wrong_bits`` for each sequence of the batch, on the host; outputs are logits."""
-        outputs, targets, asked = (
-            backend.to_numpy(a) for a in (outputs, batch.targets, batch.asked)
-        )
+        outputs, targets, asked = (backend.to_numpy(a) for a in (outputs, batch.targets, batch.asked))
         wrong = ((outputs > 0) != (targets > 0.5)) & asked
         return {"wrong_bits": wrong.sum(axis=(0, 2))}

@@ -12,7 +12,7 @@ class Log:
         self.events, self._file = [], None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+            self._file = open(path, "w", encoding="utf-8")
 
     def add(self, event, **facts):
         """Record one ``event``; numbers of NumPy become Python's."""

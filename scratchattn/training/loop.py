@@ -53,9 +53,9 @@ def train(model, task, settings, directory=None, *, watch=None, quiet=False):
     """Train ``model`` on ``task``; return the parameters and the events that were logged.
 
     Two independent generators come from ``settings.seed``, for initialisation and data; a third, of
-    its own, draws the sequences of evaluations, so that evaluating changes no training.  ``watch(step, params,
-    metrics)``, if given, is called after every step with the metrics of the sequences just trained on
-    (before the update).  Without ``directory`` nothing is written.
+    its own, draws the sequences of evaluations, so that evaluating changes no training.
+    ``watch(step, params, metrics)``, if given, is called after every step with the metrics of the
+    sequences just trained on (before the update).  Without ``directory`` nothing is written.
     """
     for_params, for_data = np.random.default_rng(settings.seed).spawn(2)
     params = model.init(for_params)
