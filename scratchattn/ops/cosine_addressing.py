@@ -77,7 +77,8 @@ def cosine_addressing_forward(
     """Weights over memory rows: (..., h, w), (..., n, w), (..., h) -> (..., h, n).
 
     ``form`` says where ``eps`` (positive; not read by the form none) enters, ``zero_gradient`` what
-    the gradient by a zero key or row is: "formula", "zero" or "nan".  ValueError for other values.
+    the gradient by a zero key or row is: "formula", "zero" or "nan"; ``offset`` is added to all entries
+    of both.  ValueError for other values.
     """
     xp = array_module(key, memory, strength)
     _refuse(form, eps, zero_gradient)
@@ -126,8 +127,8 @@ def cosine_addressing_loops(
         for i in range(len(memory)):
             pairs = [(key[r][v] + offset, memory[i][v] + offset) for v in range(len(key[r]))]
             below = denominator(sum(k * k for k, _ in pairs), sum(m * m for _, m in pairs))
-            cosine = sum(k * m for k, m in pairs) / below if below else 0
-            logits.append(strength[r] * cosine)
+            alike = sum(k * m for k, m in pairs) / below if below else 0
+            logits.append(strength[r] * alike)
         total = sum(math.exp(z) for z in logits)
         weights.append([math.exp(z) / total for z in logits])
     return weights

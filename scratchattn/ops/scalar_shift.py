@@ -76,11 +76,10 @@ def scalar_shift_loops(weights, amount, *, sign=1, math=math):
 def _turned(xp, x, whole):
     """Each row of x, (..., n), rolled by the integer that stands in ``whole``, (..., 1)."""
     n = x.shape[-1]
-    rest = whole % n
-    for digit in reversed([2**d for d in range((n - 1).bit_length())]):
-        taken = rest >= digit
-        x = xp.where(taken, xp.roll(x, digit, axis=-1), x)
-        rest = xp.where(taken, rest - digit, rest)
+    rest, digit = whole % n, 1
+    while digit < n:
+        x = xp.where(rest % 2 == 1, xp.roll(x, digit, axis=-1), x)
+        rest, digit = rest // 2, 2 * digit
     return x
 
 
@@ -88,29 +87,26 @@ def _turned(xp, x, whole):
 
 
 def cases(rng):
-    def case(label, amount, *, n=5, batch=None, **rest):
-        drawn = rng.gamma(
-            1.0, size=(*(rng.normal(size=()) * 0 + amount).shape, n) if batch is None else (*batch, n)
-        )
-        return Case(label, (drawn / drawn.sum(-1, keepdims=True), 0.0 * rng.normal() + amount), **rest)
+    def case(label, *amounts, n=5, batch=None, **rest):
+        """One amount, or one for each of several heads; as many weightings, or a ``batch`` of them."""
+        heads = () if len(amounts) == 1 else (len(amounts),)
+        amount = rng.uniform(amounts, amounts).reshape(heads)
+        weights = rng.gamma(1.0, size=(*(heads if batch is None else batch), n))
+        return Case(label, (weights / weights.sum(-1, keepdims=True), amount), **rest)
 
-    def several(*amounts):
-        return rng.normal(size=len(amounts)) * 0 + amounts
-
+    backwards = {"sign": -1}
     yield case("the paper's 6.7", 6.7, n=9, margin=0.25)
-    yield case("one amount each", several(0.25, 3.5, -1.75), margin=0.2)
-    yield case("one weighting, several amounts", several(0.4, 1.6), batch=(), margin=0.3)
+    yield case("one amount each", 0.25, 3.5, -1.75, margin=0.2)
+    yield case("one weighting, several amounts", 0.4, 1.6, batch=(), margin=0.3)
     yield case("one amount for a batch", 2.4, batch=(3,), margin=0.3)
     yield case("negative", -0.3, margin=0.25)
-    yield case("beyond both ends", several(23.6, -1017.2), margin=0.15)
-    yield case(
-        "all rows of eight", several(0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5), n=8, batch=(), margin=0.4
-    )
-    yield case("at an integer", several(2.0, 0.0, -3.0), margin=0)
+    yield case("beyond both ends", 23.6, -1017.2, margin=0.15)
+    yield case("all rows of eight", 0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, n=8, batch=(), margin=0.4)
+    yield case("at an integer", 2.0, 0.0, -3.0, margin=0)
     yield case("just below an integer", -1e-9, margin=1e-10)
-    yield case("against the paper's direction", several(0.7, -1.2), params={"sign": -1}, margin=0.15)
-    yield case("against it, at an integer", 1.0, params={"sign": -1}, margin=0)
-    yield case("two rows", several(0.3, 1.7), n=2, margin=0.25)
+    yield case("against the paper's direction", 0.7, -1.2, params=backwards, margin=0.15)
+    yield case("against it, at an integer", 1.0, params=backwards, margin=0)
+    yield case("two rows", 0.3, 1.7, n=2, margin=0.25)
     yield case("one row", 0.4, n=1, margin=0.3, zero_gradient=("amount",))
 
 

@@ -1,7 +1,7 @@
 """Sharpening: a weighting raised to a power and brought back to the simplex.
 
-A shift that is spread over several offsets blurs a weighting a little each time; a power of one or
-more undoes it.
+A shift that is spread over several offsets blurs a weighting a little each time; a power c, the
+sharpness, of one or more undoes it.
 
 Forward
 -------
@@ -96,9 +96,7 @@ def sharpening_backward(saved, dsharpened):
     if eps is not None:
         level, kept, lost = eps
         through_mass = kept * lost * xp.sum(shares * dsharpened, axis=-1, keepdims=True)
-        dsharpness = xp.sum(kept * shares * bracket * logs, axis=-1) + xp.sum(
-            through_mass * shares * (level + logs), axis=-1
-        )
+        dsharpness = xp.sum(shares * (kept * bracket * logs + through_mass * (level + logs)), axis=-1)
         bracket = kept * bracket + through_mass
     return sum_to_shape(slope * bracket, shape), sum_to_shape(dsharpness, sharpness_shape)
 
@@ -182,6 +180,17 @@ def a_power_of_one_normalises(inputs, params, out):
     assert abs(alone * positive.sum(-1, keepdims=True) - positive).max() <= 1e-15 * positive.max()
 
 
+def a_zero_weight_has_the_slope_of_normalising_at_a_power_of_one(inputs, params, out):
+    weights = abs(inputs[0]) + 1.0
+    weights[..., 0] = 0.0
+    normalised, saved = sharpening_forward(weights, 0 * inputs[1] + 1)
+    cotangent = normalised + 0.5
+    dweights, _ = sharpening_backward(saved, cotangent)
+    if weights.shape[-1] > 1 and normalised.shape == weights.shape:
+        mean = (normalised * cotangent).sum(-1, keepdims=True)
+        assert abs(dweights - (cotangent - mean) / weights.sum(-1, keepdims=True)).max() < 1e-15
+
+
 def scale_does_not_matter_without_eps(inputs, params, out):
     weights, sharpness = inputs
     plain, _ = sharpening_forward(weights, sharpness)
@@ -201,6 +210,7 @@ sharpening = register(
             sharpened_weights_are_a_distribution_where_there_is_any,
             order_is_kept,
             a_power_of_one_normalises,
+            a_zero_weight_has_the_slope_of_normalising_at_a_power_of_one,
             scale_does_not_matter_without_eps,
         ),
         variants=(
