@@ -149,37 +149,36 @@ class Signature:
         if not any(type(x) in NUMBERS for x in inputs):
             return inputs
         expected = self._expected(len(inputs))
-        arrays = [x for x, e in zip(inputs, expected) if e.kind is None and hasattr(x, "shape")]
-        like = next((x for x in arrays if _precision(x.dtype)[0] == "c"), arrays[0] if arrays else None)
-        for argument, x in zip(expected, inputs):
-            if type(x) is complex and like is not None and _precision(like.dtype)[0] != "c":
-                raise TypeError(f"{self.op}: {argument.name} is a complex number beside real arrays")
-        if like is None:
+        arrays = [(e, x) for e, x in zip(expected, inputs) if e.kind is None and hasattr(x, "dtype")]
+        if not arrays:
             names = ", ".join(e.name for e in expected)
             raise TypeError(f"{self.op}: at least one array expected among {names}, got numbers only")
+        owner, like = arrays[0]
+        if len(arrays) > 1:  # a complex array, where there is one
+            owner, like = next((pair for pair in arrays if _precision(pair[1].dtype)[0] == "c"), arrays[0])
+        for argument, x in zip(expected, inputs):
+            if type(x) is complex and _precision(like.dtype)[0] != "c":
+                raise TypeError(f"{self.op}: {argument.name} is a complex number beside real arrays")
         like = like.data if type(like) is Tensor else like
-        return tuple(
-            constant(like, x) if type(x) in NUMBERS and e.kind is None else x
-            for x, e in zip(inputs, expected)
-        )
+        made = [type(x) in NUMBERS and e.kind is None for x, e in zip(inputs, expected)]
+        try:
+            return tuple([constant(like, x) if new else x for x, new in zip(inputs, made)])
+        except TypeError:
+            self._of_one_library([owner], [like])
+            raise
 
     def _of_one_library(self, expected, arrays):
         first = None
         for argument, x in zip(expected, arrays):
-            if x is None:
-                continue
             try:
-                library = array_module(x).__name__
+                library = x if x is None else array_module(x).__name__
             except TypeError:
-                raise TypeError(
-                    f"{self.op}: {argument.name} must be an array of a known library, got {type(x).__name__}"
-                ) from None
-            first = first or (argument.name, library)
-            if library != first[1]:
-                raise TypeError(
-                    f"{self.op}: arrays of one library expected, got {first[0]} of {first[1]} and "
-                    f"{argument.name} of {library}"
-                )
+                known = f"{argument.name} must be an array of a known library"
+                raise TypeError(f"{self.op}: {known}, got {type(x).__name__}") from None
+            first = first or (library and (argument.name, library))
+            if library and library != first[1]:
+                came = f"{first[0]} of {first[1]} and {argument.name} of {library}"
+                raise TypeError(f"{self.op}: arrays of one library expected, got {came}")
 
     def _of_one_precision(self, expected, inputs):
         floating = [

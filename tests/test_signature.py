@@ -272,6 +272,16 @@ WRONG = {
         TypeError,
         "product: b must be an array of a known library, got Odd",
     ),
+    "a library that nobody knows beside a number": (
+        lambda: product(2.0, type("Odd", (), {"shape": (2,), "dtype": np.dtype(float)})()),
+        TypeError,
+        "product: b must be an array of a known library, got Odd",
+    ),
+    "an object with a shape beside a number": (
+        lambda: product(type("Odd", (), {"shape": (2,)})(), 2.0),
+        TypeError,
+        "product: at least one array expected among a, b, got numbers only",
+    ),
     "integers": (
         lambda: attend(QUERY, np.ones((4, 3), int), VALUE),
         TypeError,
