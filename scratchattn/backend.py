@@ -116,9 +116,7 @@ def sum_to_shape(array, shape):
     if array.shape == shape:
         return array
     added = array.ndim - len(shape)
-    axes = tuple(range(added)) + tuple(
-        added + i for i, n in enumerate(shape) if n == 1 and array.shape[added + i] != 1
-    )
+    axes = (*range(added), *[added + i for i, n in enumerate(shape) if n == 1])
     xp = array_module(array)
     return xp.reshape(xp.sum(array, axis=axes), shape)
 
