@@ -48,29 +48,80 @@ def softmax_backward(xp, weights, winner, dweights):
     return weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
 
 
-def aligned_pairs(xp, like, queries, keys, first, left, right):
+def softmax_and_log_sum(xp, z, keep=None):
+    """Weights and the winner's index as ``softmax`` has them, and log sum exp(z), 0 for an empty row."""
+    e, total, winner = exponentials(xp, z, keep)
+    empty = real(total) == 0  # the winner's own term is one: only a row of nothing sums to zero
+    total = xp.where(empty, 1, total)
+    top = total if winner is None else xp.take_along_axis(z, winner, axis=-1)
+    log_sum = xp.squeeze(xp.where(empty, 0, top + xp.log(total)), axis=-1)
+    return select(xp, keep, e / total), winner, log_sum  # selected again: a total of NaN is its row's own
+
+
+def aligned_pairs(op, xp, like, queries, keys, causal, window):
     """Which query attends to which key by position alone: booleans (queries, keys), or None for all.
 
-    Query i stands at first + i on the axis of the keys and attends from ``left`` keys before its
-    place to ``right`` keys after it, both included; None: without limit.
+    Query i has its place at key i if ``causal`` is "top_left", else at i + keys - queries.  It sees no
+    key after its place if ``causal``, and of ``window`` (left, right) that many keys before and
+    after it, both included; None: without limit.  ValueError, in the name of ``op``, for others.
     """
+    if causal not in (None, "top_left", "bottom_right"):
+        raise ValueError(f"{op}: causal must be None, 'top_left' or 'bottom_right', got {causal!r}")
+    sides = tuple(window) if isinstance(window, (tuple, list)) else (window, window)
+    if len(sides) != 2 or any(n is not None and (type(n) is not int or n < 0) for n in sides):
+        raise ValueError(f"{op}: window must be None, an int from 0 or a pair (left, right), got {window!r}")
+    left, right = sides[0], 0 if causal else sides[1]
     if left is None and right is None:
         return None
-    place = xp.expand_dims(real(arange_like(like, queries)), axis=-1) + first
+    place = xp.expand_dims(real(arange_like(like, queries)), axis=-1)
+    place = place if causal == "top_left" else place + (keys - queries)
     distance = real(arange_like(like, keys)) - place  # (queries, keys)
     if right is None:
         return distance >= -left
     return distance <= right if left is None else (distance >= -left) & (distance <= right)
 
 
-def attended_sum(xp, weights, rows, attend):
+def without_the_unattended(xp, attend, query, key, value):
+    """Queries that attend to nothing and keys that nobody attends to, with their values, made zero.
+
+    They may hold anything; infinities there would make products of matrices complain.
+    """
+    if attend is None:
+        return query, key, value
+    pairs = xp.where(attend, constant(real(query), 1), 0)
+    query = xp.where(xp.sum(pairs, axis=-1, keepdims=True) > 0, query, 0)
+    met = xp.sum(xp.matrix_transpose(pairs), axis=-1, keepdims=True) > 0
+    return query, xp.where(met, key, 0), xp.where(met, value, 0)
+
+
+def stretched(*shapes):
+    """The shape that all ``shapes``, which fit, broadcast to."""
+    n = max(map(len, shapes))
+    columns = zip(*[(1,) * (n - len(shape)) + tuple(shape) for shape in shapes])
+    return tuple(next((size for size in column if size != 1), 1) for column in columns)
+
+
+def both(one, other):
+    """Pairs that attend by either of two booleans; None: all do."""
+    return other if one is None else one if other is None else one & other
+
+
+def select(xp, attend, x):
+    """``x``, and zero at the pairs that do not attend, whatever stands there."""
+    return x if attend is None else xp.where(attend, x, 0)
+
+
+def attended_sum(xp, weights, rows, attend, turned=False):
     """sum_j weights_ij rows_jc over the pairs that attend; ``weights`` are zero at all others.
 
-    (..., i, j), (..., j, c), booleans (..., i, j) or None for all pairs -> (..., i, c).  A product of
-    matrices would multiply NaN by those zeros.  So entries that are not finite are left out of
-    it, and whether one of them is attended to is counted by a second one: NaN and infinity reach the
-    sums that attend to them, and no other.
+    (..., i, j), (..., j, c), booleans that broadcast to ``weights`` or None for all pairs -> (..., i, c);
+    ``turned``: pairs are given as (j, i).  A product of matrices would multiply NaN by those zeros.
+    So entries that are not finite are left out of it, and whether one of them is attended to is
+    counted by a second one: NaN and infinity reach the sums that attend to them, and no other.
     """
+    attend = None if attend is None else xp.broadcast_to(attend, weights.shape)
+    if turned:
+        weights, attend = (None if x is None else xp.matrix_transpose(x) for x in (weights, attend))
     if attend is None or rows.shape[-2] == 0:
         return xp.matmul(weights, rows)
     finite = (real(rows) <= -lowest(rows)) & (real(rows) >= lowest(rows))
