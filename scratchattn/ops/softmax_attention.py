@@ -32,9 +32,9 @@ logit of 10^4 carries its own rounding, 10^-12, into P.
 Conventions
 -----------
 ``keep``: True attends (nn.MultiheadAttention: True drops).  A query that attends to nothing, or finds
-no keys at all, gets out = weights = log_sum_exp = 0 and no gradient.  So do the outs of PyTorch's SDPA
-and flash-attention; fills of -1e9 (The Annotated Transformer) give the mean of all values, and an added
--1e4 (BERT) cancels and masks nothing.
+no keys at all, gets out = weights = log_sum_exp = 0 and no gradient.  PyTorch's SDPA and
+flash-attention agree on out; a fill of -1e9 (The Annotated Transformer) gives such a query the mean of
+all values, and -1e4 added (BERT) is added to all its logits and so masks nothing.
 
 What keep, causal or window exclude is never read: NaN there reaches no output and no gradient, not
 even if another query attends to it (pytorch #101967: 0 * NaN).  NaN that is attended to makes NaN of all
@@ -94,7 +94,8 @@ def softmax_attention_forward(
 
     query (..., q, d), key (..., k, d), value (..., k, v); bias (..., q|1, k|1) is added to the logits;
     keep and dropout_keep (..., q|1, k|1) are booleans, True attends and survives.  scale None is
-    1 / sqrt(d).  ValueError for a param that is not as described above.
+    1 / sqrt(d).  ValueError for a param that is not as described above, and for a dropout_rate without
+    dropout_keep.
     """
     xp = array_module(query, key, value, bias, keep, dropout_keep)
     _check(soft_cap, dropout_rate, dropout_keep)
