@@ -50,6 +50,7 @@ def dnc_linkage_forward(link, precedence, write_weights):
     rising = xp.take_along_axis(write_weights, stable_argsort(write_weights), axis=-1)
     untouched = (1 - rising[..., -1:]) - xp.sum(rising[..., :-1], axis=-1, keepdims=True)
     new_precedence = untouched * precedence + write_weights
+    new_precedence = xp.broadcast_to(new_precedence, new_link.shape[:-1])  # the link may have more batch axes
     return (new_link, new_precedence), (link, precedence, write_weights, kept, untouched)
 
 
@@ -107,6 +108,7 @@ def cases(rng):
     yield case("one memory")
     yield case("batch of memories", batch=(2,), n=3)
     yield case("precedence shared by the batch", batch=(2,), shared=(), n=3)
+    yield case("two links of one write", link=weights((2, 3, 3)) / 3, n=3)
     yield case("one row", n=1, zero_gradient=("link",))  # it can only follow itself
     yield case("two rows", n=2)
     yield case("blank link", link=blank, n=3)

@@ -76,7 +76,7 @@ def scalar_shift_loops(weights, amount, *, sign=1, math=math):
 def _turned(xp, x, whole):
     """Each row of x, (..., n), rolled by the integer that stands in ``whole``, (..., 1)."""
     n = x.shape[-1]
-    rest, digit = whole % n, 1
+    rest, digit = whole % (n or 1), 1
     while digit < n:
         x = xp.where(rest % 2 == 1, xp.roll(x, digit, axis=-1), x)
         rest, digit = rest // 2, 2 * digit
@@ -108,16 +108,17 @@ def cases(rng):
     yield case("against it, at an integer", 1.0, params=backwards, margin=0)
     yield case("two rows", 0.3, 1.7, n=2, margin=0.25)
     yield case("one row", 0.4, n=1, margin=0.3, zero_gradient=("amount",))
+    yield case("no row", 0.4, -1.5, n=0, margin=0.3, zero_gradient=("weights", "amount"))
 
 
 def mass_is_kept(inputs, params, out):
-    assert abs(out.sum(-1) - inputs[0].sum(-1)).max() < 1e-15
+    assert (abs(out.sum(-1) - inputs[0].sum(-1)) < 1e-15).all()
 
 
 def a_turn_more_changes_nothing(inputs, params, out):
     weights, amount = inputs
     again, _ = scalar_shift_forward(weights, amount + weights.shape[-1], **params)
-    assert abs(again - out).max() < 1e-12
+    assert (abs(again - out) < 1e-12).all()
 
 
 def whole_amounts_roll(inputs, params, out):

@@ -61,8 +61,11 @@ def sharpening_forward(weights, sharpness, *, denominator_eps=0.0, base_eps=0.0)
     for name, eps in (("denominator_eps", denominator_eps), ("base_eps", base_eps)):
         if not eps >= 0:
             raise ValueError(f"sharpening: {name} must not be negative, got {eps!r}")
+    shapes = weights.shape, sharpness.shape
     base = weights + base_eps if base_eps else weights
     power = xp.expand_dims(sharpness, axis=-1)
+    if weights.shape[-1] == 0:  # no row, and no winner
+        return power * base, (shapes, None, None, None, None, None)
     winner = xp.expand_dims(xp.argmax(real(base), axis=-1), axis=-1)
     largest = xp.take_along_axis(base, winner, axis=-1)
     some = real(largest) > 0  # where not, all is zero
@@ -76,7 +79,6 @@ def sharpening_forward(weights, sharpness, *, denominator_eps=0.0, base_eps=0.0)
     shares = powers / total
     slope = xp.where(linear, 1 / (largest * total), 0)  # dz_i / dw_i times the share
     slope = xp.where(live, power * shares / xp.where(live, base, 1), slope)
-    shapes = weights.shape, sharpness.shape
     if not denominator_eps:
         return shares, (shapes, winner, logs, shares, slope, None)
     level = xp.log(largest)
@@ -89,6 +91,8 @@ def sharpening_backward(saved, dsharpened):
     """Gradients for weights and sharpness, given dsharpened of shape (..., n)."""
     (shape, sharpness_shape), winner, logs, shares, slope, eps = saved
     xp = array_module(shares, dsharpened)
+    if winner is None:
+        return sum_to_shape(dsharpened, shape), sum_to_shape(xp.sum(dsharpened, axis=-1), sharpness_shape)
     winner = xp.reshape(winner, (1,) * (dsharpened.ndim - winner.ndim) + winner.shape)  # may have fewer heads
     relative = dsharpened - xp.take_along_axis(dsharpened, winner, axis=-1)
     bracket = relative - xp.sum(shares * relative, axis=-1, keepdims=True)
@@ -156,6 +160,7 @@ def cases(rng):
     yield case("eps inside", batch=(2,), params=inside)
     yield exactly("eps inside, zeros", [0.5, 0.0, 0.6], 3.0, margin=0.05, params=inside)
     yield exactly("eps both inside and below", [0.5, 0.0, 0.6], 2.0, margin=0.05, params=below | inside)
+    yield case("no row", n=0, batch=(2,), powers=(), zero_gradient=("weights", "sharpness"))
 
 
 def sharpened_weights_are_a_distribution_where_there_is_any(inputs, params, out):
@@ -177,12 +182,14 @@ def a_power_of_one_normalises(inputs, params, out):
     weights, sharpness = inputs
     alone, _ = sharpening_forward(weights, 0 * sharpness + 1)
     positive = weights * (weights > 0)
-    assert abs(alone * positive.sum(-1, keepdims=True) - positive).max() <= 1e-15 * positive.max()
+    assert (
+        abs(alone * positive.sum(-1, keepdims=True) - positive) <= 1e-15 * positive.max(initial=0.0)
+    ).all()
 
 
 def a_zero_weight_has_the_slope_of_normalising_at_a_power_of_one(inputs, params, out):
     weights = abs(inputs[0]) + 1.0
-    weights[..., 0] = 0.0
+    weights[..., :1] = 0.0
     normalised, saved = sharpening_forward(weights, 0 * inputs[1] + 1)
     cotangent = normalised + 0.5
     dweights, _ = sharpening_backward(saved, cotangent)
