@@ -46,6 +46,8 @@ def cosine_backward(xp, parts, similarity, dsimilarity):
 
 def _scaled(xp, x):
     """x over its largest entry, and one over that entry; zeros where x is too short to have a direction."""
+    if x.shape[-1] == 0:
+        return x, xp.sum(x, axis=-1, keepdims=True)
     size = xp.where(real(x) < 0, -real(x), real(x))
     largest = xp.take_along_axis(x, xp.expand_dims(xp.argmax(size, axis=-1), axis=-1), axis=-1)
     largest = xp.where(real(largest) < 0, -largest, largest)

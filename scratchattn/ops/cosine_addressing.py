@@ -188,6 +188,7 @@ def cases(rng):
     yield measured("zero key and row held constant", blank=True, params=held, margin=0)
     ntm = {"form": "clamped", "eps": 1e-8, "offset": 1e-16}
     yield measured("pytorch-ntm at a zero key and row", blank=True, params=ntm, margin=1e-10)
+    yield case("no feature", w=0, params={"form": "none"}, zero_gradient=("key", "memory", "strength"))
 
 
 def weights_are_a_distribution(inputs, params, weights):
