@@ -28,11 +28,13 @@ STANDARD = frozenset(
     "where zeros_like".split()
 )
 LETTERS = frozenset(
-    "arange_like constant erf erfc eye_like gather lowest real scatter_add stable_argsort".split()
+    "arange_like constant erf erfc eye_like gather lowest real scatter_add smallest stable_argsort".split()
 )
 ALPHABET = STANDARD | LETTERS
 # The fused tier writes into buffers: the same names, with ``out=`` where NumPy has it, and these.
-FUSED_ALPHABET = ALPHABET | frozenset("add copyto divide empty_like equal greater multiply subtract".split())
+FUSED_ALPHABET = ALPHABET | frozenset(
+    "add copyto divide empty_like maximum multiply negative reciprocal subtract".split()
+)
 
 _SCALARS = frozenset((bool, int, float, complex, type(None)))
 _OWNERS = {}  # array type -> its library
@@ -162,6 +164,13 @@ def lowest(x):
     return own(x) if own else float(xp.finfo(x.dtype).min)
 
 
+def smallest(x):
+    """The smallest positive number of ``x``'s precision that has all its digits, as a Python float."""
+    xp = array_module(x)
+    own = getattr(xp, "smallest", None)
+    return own(x) if own else float(xp.finfo(x.dtype).tiny)
+
+
 def constant(x, value):
     """The number ``value`` as an array of no axes, of the library, device and dtype of ``x``."""
     xp = array_module(x)
@@ -169,7 +178,7 @@ def constant(x, value):
     if own:
         return own(x, value)
     if xp.__name__ in ("numpy", "cupy"):
-        return xp.asarray(value, dtype=x.dtype)
+        return xp.full((), value, dtype=x.dtype)
     first = tuple(slice(0, min(n, 1)) for n in x.shape)  # not every library lets a slice end beyond an axis
     return xp.full_like(xp.sum(x[first]), value, dtype=x.dtype)  # the sum of int32 is an int64
 

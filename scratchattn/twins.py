@@ -24,6 +24,7 @@ def twins(array):
     rising(z, out)          1 / (1 + exp(z)), to all digits, also next to zero
     log1pexp(z, out)        log(1 + exp(z))
     log(x, out)             the logarithm of x >= 0; of zero, NEVER or less
+    below(z, out)           -|z|, the sign of the real part deciding
     truly(x)                the real part
     quiet()                 a context in which log(0) and exp(1e4) raise no warning
     """
@@ -46,7 +47,7 @@ def _make(xp, is_complex):
     found = SimpleNamespace(add=add, max=largest, quiet=nullcontext)
     if is_complex:
         found.dot, found.truly = lambda a, b, out: xp.sum(a * b, axis=-1, out=out), real
-        found.rising, found.log1pexp, found.log = _rising, _log1pexp, _log
+        found.rising, found.log1pexp, found.log, found.below = _rising, _log1pexp, _log, _below
     else:
         found.dot = xp.vecdot if numpy else lambda a, b, out: xp.sum(a * b, axis=-1, out=out)
         found.truly = lambda x: x
@@ -58,6 +59,7 @@ def _make(xp, is_complex):
 
         found.rising, found.log = rising, lambda x, out: xp.log(x, out=out)
         found.log1pexp = lambda z, out: xp.logaddexp(0, z, out=out)
+        found.below = lambda z, out: xp.copysign(z, -1, out=out)
         if numpy:
             found.quiet = lambda: xp.errstate(divide="ignore", over="ignore", under="ignore")
     return found
@@ -75,3 +77,7 @@ def _log(x, out):
     xp = array_module(x)
     positive = real(x) > 0
     out[...] = xp.where(positive, xp.log(xp.where(positive, x, 1)), NEVER)
+
+
+def _below(z, out):
+    out[...] = array_module(z).where(real(z) < 0, z, -z)

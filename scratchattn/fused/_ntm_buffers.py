@@ -1,7 +1,8 @@
 """The buffers of ``fused/ntm.py``: over all time steps, and the views of each step into them.
 
 Made once per shape and leased (see ``buffers``).  The memory is stored transposed, (b, w, n): the
-long axis is contiguous, and what runs over the rows runs at full speed.
+long axis is contiguous, and what runs over the rows runs at full speed.  What runs over the whole
+memory does so for a part of the batch at a time, one that fits a cache.
 """
 
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from ..buffers import Pool
 from ..nn.ntm_cell import head_sizes
 
 POOL = Pool()
+PART = 40_960  # numbers of memory in one part of the batch
 
 
 class Sizes(NamedTuple):
@@ -28,6 +30,12 @@ class Sizes(NamedTuple):
     shifts: int
     outputs: int
     recurrent: bool  # an LSTM, or one tanh layer
+    part: int  # sequences in one part of the batch
+
+    @property
+    def parts(self):
+        """Slices of the batch, at least one."""
+        return [slice(i, min(i + self.part, self.batch)) for i in range(0, max(1, self.batch), self.part)]
 
     heads = property(lambda self: self.reads + self.writes)
     features = property(lambda self: self.reads * self.width)  # of all reads together
@@ -40,12 +48,16 @@ class Sizes(NamedTuple):
         found["sloped"] = slice(found["erase"].start, found["sharpness"].stop)
         return found
 
-    def emitted(self):
-        """The same as the fused controller emits them: erase and gate negated, then gate once more."""
+    def emitted(self, spare=0):
+        """The same as the fused controller emits them: gate negated, gate, erase negated, side by side.
+
+        With ``spare`` columns after erase and write_vector.
+        """
         sizes = head_sizes(self.width, self.reads, self.writes, self.shifts)._asdict()
-        order = ("key", "write_vector", "erase", "gate", "complement", "strength", "sharpness", "shift")
-        found = _side_by_side({name: sizes["gate" if name == "complement" else name] for name in order})
-        found["rising"] = slice(found["erase"].start, found["complement"].stop)
+        sizes |= {"complement": sizes["gate"], "spare": spare}
+        order = "key gate complement erase write_vector spare strength sharpness shift".split()
+        found = _side_by_side({name: sizes[name] for name in order})
+        found["rising"] = slice(found["gate"].start, found["erase"].stop)
         found["softplus"] = slice(found["strength"].start, found["sharpness"].stop)
         return found
 
@@ -70,7 +82,7 @@ def lease_backward(like, sizes):
 
 def _forward(like, s):
     xp = array_module(like)
-    t, b, k, n, w, emitted = s.steps, s.batch, s.heads, s.rows, s.width, s.emitted()["shift"].stop
+    t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.emitted(spare=2 * s.width)
 
     def new(*shape):
         return xp.empty_like(like, shape=shape)
@@ -78,24 +90,31 @@ def _forward(like, s):
     f = SimpleNamespace(
         carried=new(t + 1, b, s.features + s.units + 1),  # [reads, hidden, 1] before step 0, after it, ...
         sums=new(t, b, s.gates),  # into the controller; those of sigmoids negated
-        raw=new(t, b, emitted),  # head parameters before squashing
-        squashed=new(t, b, emitted),  # and after
+        raw=new(t, b, s.emitted()["shift"].stop),  # head parameters before squashing
+        squashed=new(t, b, c["shift"].stop),  # and after
         memory=new(t + 1, b, w, n),
         weightings=new(t + 1, b, k, n),
-        key=new(t, b, k, w),  # of length one
-        inverse=new(t, b, n + k),  # one over the lengths of rows, then of keys
+        written=new(t, b, s.writes + 1, n),  # weightings of the write heads, and a row of ones
+        inverse=new(t + 1, b, n + k),  # one over the lengths of rows, then of keys
         cosine=new(t, b, k, n),
-        content=new(t, b, k, n),
+        content=new(t, b, k, n),  # exponentials
+        norm=new(t, b, k, 1),  # one over their sum
+        share=new(t, b, k, 1),  # gate norm
+        slope=new(t, b, k, 1),  # of the logits by the cosine
         gated=new(t, b, k, n + s.shifts - 1),  # with a halo, so that the ring has no seam
         moved=new(t, b, k, n),
         logs=new(t, b, k, n),
         recurrent=new(b, s.gates),
-        over_memory=new(b, w, n),
-        over_keys=new(b, k, w),
+        over_memory=new(min(s.part, b), w, n),
+        addition=new(min(s.part, b), w, n),
         over_units=new(b, s.units),
         over_rows=new(b, k, n),
         one=new(b, k, 1),
+        ones=new(1, w),
     )
+    f.ones[...], f.written[:, :, s.writes] = 1, 1
+    f.squashed[:, :, c["spare"]] = 0
+    f.squashed[:, :, c["spare"].start : c["spare"].start + w] = -1
     if s.recurrent:
         f.gates, f.cell, f.shown = new(t, b, s.gates), new(t + 1, b, s.units), new(t, b, s.units)
     f.states = (f.carried, f.memory, f.weightings, *([f.cell] if s.recurrent else []))
@@ -106,7 +125,8 @@ def _forward(like, s):
 
 def _forward_views(f, s, t):
     b, k, w, n, r, u = s.batch, s.heads, s.width, s.rows, s.reads, s.units
-    raw, squashed, c, after = f.raw[t], f.squashed[t], s.emitted(), f.carried[t + 1]
+    raw, squashed, after = f.raw[t], f.squashed[t], f.carried[t + 1]
+    emitted, c = s.emitted(), s.emitted(spare=2 * w)
     v = SimpleNamespace(raw=raw, sums=f.sums[t])
     v.carried = f.carried[t][:, : s.features + u] if s.recurrent else f.carried[t][:, : s.features]
     v.reads, v.hidden = after[:, : s.features].reshape(b, r, w), after[:, s.features : s.features + u]
@@ -116,32 +136,53 @@ def _forward_views(f, s, t):
         v.input, v.forget, v.output, v.candidate = (v.gates[:, i * u : (i + 1) * u] for i in range(4))
         v.sigmoids = v.gates[:, : 3 * u]
         v.sigmoid_sums, v.candidate_sums = v.sums[:, : 3 * u], v.sums[:, 3 * u :]
-    v.raw_key, v.key = raw[:, c["key"]].reshape(b, k, w), f.key[t]
-    v.key_columns = v.key.swapaxes(1, 2)
-    v.write_columns = raw[:, c["write_vector"]].reshape(b, s.writes, w).swapaxes(1, 2)
+    v.raw_key = raw[:, emitted["key"]].reshape(b, k, w)
+    v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
+    v.write_columns = v.write_vector.reshape(b, s.writes, w).swapaxes(1, 2)
     v.erase_columns = squashed[:, c["erase"]].reshape(b, s.writes, w).swapaxes(1, 2)
-    v.raw_rising, v.rising = raw[:, c["rising"]], squashed[:, c["rising"]]
-    v.raw_softplus, v.softplus = raw[:, c["softplus"]], squashed[:, c["softplus"]]
-    v.raw_shift = raw[:, c["shift"]].reshape(b, k, s.shifts)
+    v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]
+    v.raw_softplus, v.softplus = raw[:, emitted["softplus"]], squashed[:, c["softplus"]]
+    v.raw_shift = raw[:, emitted["shift"]].reshape(b, k, s.shifts)
     v.shift = squashed[:, c["shift"]].reshape(b, k, s.shifts)
+    if s.writes == 1:  # [erase, -1]^T and [write_vector, 0]^T: times [w, 1] e w - 1 and a w
+        both = squashed[:, c["erase"].start : c["spare"].stop].reshape(b, 2, 2 * w).swapaxes(1, 2)
+        v.erase_columns, v.write_columns = both[:, :w], both[:, w:]
     v.shift_at = [v.shift[:, :, j : j + 1] for j in range(s.shifts)]
     v.above_one = squashed[:, c["sharpness"]]
     v.gate, v.complement, v.strength, v.sharpness = (
         squashed[:, c[name], None] for name in ("gate", "complement", "strength", "sharpness")
     )
-    v.memory, v.memory_rows, v.memory_after = f.memory[t], f.memory[t].swapaxes(1, 2), f.memory[t + 1]
     v.before, v.weightings = f.weightings[t], f.weightings[t + 1]
     v.reading, v.writing = v.weightings[:, :r], v.weightings[:, r:]
-    v.writing_columns = v.writing.swapaxes(1, 2)
-    v.inverse = f.inverse[t]
+    v.written, v.written_by = f.written[t], f.written[t][:, : s.writes]
+    v.memory, v.memory_after = f.memory[t], f.memory[t + 1]
+    v.inverse, v.squares, v.squares_after = f.inverse[t], *(f.inverse[i, :, None, :n] for i in (t, t + 1))
     v.row_inverse, v.key_squares, v.key_inverse = (
         v.inverse[:, None, :n],
         v.inverse[:, n:],
         v.inverse[:, n:, None],
     )
-    v.cosine, v.content, v.moved, v.logs = (a[t] for a in (f.cosine, f.content, f.moved, f.logs))
+    v.strength_flat, v.share_flat, v.key_inverse_flat = (
+        v.strength[:, :, 0],
+        f.share[t, :, :, 0],
+        v.key_squares,
+    )
+    for name in ("cosine", "content", "norm", "share", "slope", "moved", "logs"):
+        setattr(v, name, getattr(f, name)[t])
     v.gated, v.seams, v.windows = ring(f.gated[t], s)
+    v.parts = [_forward_part(f, v, s, each) for each in s.parts]
     return v
+
+
+def _forward_part(f, v, s, each):
+    """Views of what meets the memory, for the sequences ``each`` of the batch."""
+    names = "memory memory_after raw_key cosine squares squares_after reading writing reads written"
+    names += " write_columns erase_columns"
+    p = SimpleNamespace(**{name: getattr(v, name)[each] for name in names.split()})
+    p.memory_rows, p.writing_columns = p.memory.swapaxes(1, 2), p.writing.swapaxes(1, 2)
+    p.key_columns, size = p.raw_key.swapaxes(1, 2), p.memory.shape[0]
+    p.over_memory, p.addition = f.over_memory[:size], f.addition[:size]
+    return p
 
 
 def ring(padded, s):
@@ -177,30 +218,33 @@ def _backward(like, s):
         slopes=new(t, b, s.gates),
         draw=new(t, b, c["shift"].stop),
         head_slopes=new(t, b, c["sloped"].stop - c["sloped"].start),
-        difference=new(t, b, k, n),  # content - before
         sharpening=new(t, b, k, n),  # slope of weightings by moved
         logs=new(t, b, k, n),  # finite
-        inverse_squared=new(t, b, 1, n),
-        add_erase=new(t, b, s.writes, 2 * w),  # [write_vector, -erase]
+        inverse_squared=new(t, b, n + k),
+        write_vector=new(t, b, s.writes, w),
+        minus_erase=new(t, b, s.writes, w),
         dcarried=new(b, s.features + s.units),
-        both=new(b, 2 * w, n),  # gradient of the memory, then that times the memory
+        dmemory=new(b, w, n),
+        dproduct=new(b, w, n),
         dweightings=new(b, k, n),
         dpadded=new(b, k, n + s.shifts - 1),
         left=new(b, w, s.reads + k),
         right=new(b, s.reads + k, n),
-        over_memory=new(b, w, n),
+        change=new(min(s.part, b), w, n),
+        dwriting_by_erasing=new(b, s.writes, n),
+        dcosine=new(b, k, n),
         over_rows=new(b, k, n),
         over_keys=new(b, k, w),
         over_units=new(b, s.units),
         mean=new(b, k, 1),
+        one=new(b, k, 1),
         scale=new(b, 1, n),
     )
-    g.dmemory, g.dproduct, g.mean_flat = g.both[:, :w], g.both[:, w:], g.mean[:, :, 0]
-    g.dmemory_rows, g.dreads = g.dmemory.swapaxes(1, 2), g.dcarried[:, : s.features].reshape(b, s.reads, w)
-    g.dreads_columns, g.dhidden = g.dreads.swapaxes(1, 2), g.dcarried[:, s.features :]
+    g.mean_flat, g.one_flat = g.mean[:, :, 0], g.one[:, :, 0]
+    g.dreads = g.dcarried[:, : s.features].reshape(b, s.reads, w)
+    g.dhidden = g.dcarried[:, s.features :]
+    g.dweightings_written = g.dweightings[:, s.reads :]
     g.dreading, g.dwriting = g.over_rows[:, : s.reads], g.over_rows[:, s.reads :]
-    g.left_reads, g.left_keys = g.left[:, :, : s.reads], g.left[:, :, s.reads :]
-    g.right_reads, g.dcosine = g.right[:, : s.reads], g.right[:, s.reads :]
     g.dinside, g.dseams, windows = ring(g.dpadded, s)
     g.dwindows = windows[::-1]  # the transpose moves the other way
     if s.recurrent:
@@ -214,18 +258,37 @@ def _backward(like, s):
 
 def _backward_views(g, s, t):
     b, k, w, u, c, draw = s.batch, s.heads, s.width, s.units, s.columns(), g.draw[t]
-    d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t], add_erase=g.add_erase[t])
+    d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t])
+    d.write_vector, d.minus_erase = g.write_vector[t], g.minus_erase[t]
     if s.recurrent:
         d.dinput, d.dforget, d.doutput, d.dcandidate = (d.dsums[:, i * u : (i + 1) * u] for i in range(4))
         d.shown_slopes = g.shown_slopes[t]
     d.dkey = draw[:, c["key"]].reshape(b, k, w)
-    d.dwrite_erase = draw[:, c["write_vector"].start : c["erase"].stop, None]  # of one write head
     d.dwrite_vector = draw[:, c["write_vector"]].reshape(b, s.writes, w)
     d.dminus_erase = draw[:, c["erase"]].reshape(b, s.writes, w)
     d.dgate, d.dstrength, d.dsharpness = (draw[:, c[name]] for name in ("gate", "strength", "sharpness"))
     d.sloped, d.head_slopes = draw[:, c["sloped"]], g.head_slopes[t]
     d.dshift = draw[:, c["shift"]].reshape(b, k, s.shifts)
     d.dshift_at = [d.dshift[:, :, j] for j in range(s.shifts)]
-    d.difference, d.sharpening, d.logs = g.difference[t], g.sharpening[t], g.logs[t]
-    d.inverse_squared = g.inverse_squared[t]
+    d.sharpening, d.logs, squared = g.sharpening[t], g.logs[t], g.inverse_squared[t]
+    d.row_inverse_squared, d.key_inverse_squared = squared[:, None, : s.rows], squared[:, s.rows :, None]
+    d.parts = [_backward_part(g, d, s, each) for each in s.parts]
     return d
+
+
+def _backward_part(g, d, s, each):
+    """Views of what meets the gradient of the memory, for the sequences ``each`` of the batch."""
+    names = "write_vector minus_erase dkey dwrite_vector dminus_erase"
+    q = SimpleNamespace(**{name: getattr(d, name)[each] for name in names.split()})
+    for (
+        name
+    ) in "dmemory dproduct dreads dreading dwriting dwriting_by_erasing dcosine left right scale".split():
+        setattr(q, name, getattr(g, name)[each])
+    q.dwrite_vector_columns, q.dminus_erase_columns = (
+        q.dwrite_vector.swapaxes(1, 2),
+        q.dminus_erase.swapaxes(1, 2),
+    )
+    q.change, q.dreads_columns = g.change[: q.dmemory.shape[0]], q.dreads.swapaxes(1, 2)
+    q.left_reads, q.left_keys = q.left[:, :, : s.reads], q.left[:, :, s.reads :]
+    q.right_reads, q.right_keys = q.right[:, : s.reads], q.right[:, s.reads :]
+    return q

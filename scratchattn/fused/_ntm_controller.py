@@ -4,8 +4,6 @@ Arguments as in ``_ntm_heads``.  The columns of sigmoids come negated: 1 / (1 + 
 a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.
 """
 
-from ..calculus import sigmoid, tanh
-
 
 def negated(xp, array, sizes):
     """``array`` with the columns of sigmoids, the first three quarters, negated; a new one."""
@@ -33,15 +31,32 @@ def control(xp, tw, v, f, recurrent_weights, sizes):
     xp.multiply(v.output, v.shown, out=v.hidden)
 
 
-def control_slopes(xp, f, g, sizes):
+def control_slopes(xp, tw, f, g, sizes):
     """Slopes of all gates, from exponentials and not from values that have rounded to one."""
     if not sizes.recurrent:
-        g.slopes[...] = tanh(xp, f.sums)[1]
+        _slopes(xp, tw, f.sums, 0, g.slopes)
         return
-    gates = 3 * sizes.units
-    g.slopes[:, :, :gates] = sigmoid(xp, f.sums[:, :, :gates])[1]  # even, so the sign is no matter
-    g.slopes[:, :, gates:] = tanh(xp, f.sums[:, :, gates:])[1]
-    g.shown_slopes[...] = tanh(xp, f.cell[1:])[1]
+    _slopes(xp, tw, f.sums, 3 * sizes.units, g.slopes)  # sigmoid' is even: the sign is no matter
+    _slopes(xp, tw, f.cell[1:], 0, g.shown_slopes)
+
+
+def _slopes(xp, tw, sums, first_tanh, out):
+    """sigmoid'(z) = e / (1 + e)^2 with e = exp(-|z|), and tanh'(z) = 4 sigmoid'(2z) from one column on.
+
+    In blocks of steps that fit a cache.
+    """
+    steps, batch, columns = sums.shape
+    block = max(1, 2**14 // (batch * columns)) if batch * columns else steps
+    square = xp.empty_like(out, shape=(min(block, steps), batch, columns))
+    for start in range(0, steps, block):
+        e = out[start : start + block]
+        tw.below(sums[start : start + block], e)
+        e[..., first_tanh:] *= 2
+        xp.exp(e, out=e)
+        s = xp.add(e, 1, out=square[: e.shape[0]])
+        s *= s
+        e /= s
+        e[..., first_tanh:] *= 4
 
 
 def control_back(xp, v, d, g, sizes):

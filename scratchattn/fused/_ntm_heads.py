@@ -16,6 +16,7 @@ def squash(xp, tw, v, f):
     digits of erase, of gate and of 1 - gate.
     """
     tw.rising(v.raw_rising, v.rising)
+    v.write_vector[...] = v.raw_write_vector
     tw.log1pexp(v.raw_softplus, v.softplus)
     v.above_one += 1
     tw.max(v.raw_shift, 2, f.one)
@@ -27,22 +28,22 @@ def squash(xp, tw, v, f):
 def address(xp, tw, v, f, eps, tiny):
     """Weightings of all heads on the memory before the write."""
     multiply, one = xp.multiply, f.one
-    # content: cosine similarity, every head against the same rows
-    tw.add(multiply(v.memory, v.memory, out=f.over_memory), 1, v.row_inverse)
+    # content: cosine similarity, every head against the same rows; lengths of keys and the softmax's sum
+    # stay factors of a whole head
     tw.dot(v.raw_key, v.raw_key, v.key_squares)
-    inverse = v.inverse
+    for p in v.parts:
+        xp.matmul(p.raw_key, p.memory, out=p.cosine)
+    inverse, cosine, content = v.inverse, v.cosine, v.content
     inverse += eps
     xp.sqrt(inverse, out=inverse)
     xp.reciprocal(inverse, out=inverse)
-    multiply(v.raw_key, v.key_inverse, out=v.key)
-    cosine, content = xp.matmul(v.key, v.memory, out=v.cosine), v.content
     cosine *= v.row_inverse
-    multiply(cosine, v.strength, out=content)
+    multiply(cosine, multiply(v.strength, v.key_inverse, out=v.slope), out=content)
     content -= tw.max(content, 2, one)
     xp.exp(content, out=content)
-    content /= tw.add(content, 2, one)
+    xp.reciprocal(tw.add(content, 2, one), out=v.norm)
     # location: gate, shift round the ring
-    gated = multiply(content, v.gate, out=v.gated)
+    gated = multiply(content, multiply(v.gate, v.norm, out=v.share), out=v.gated)
     gated += multiply(v.before, v.complement, out=f.over_rows)
     for outside, inside in v.seams:
         outside[...] = inside
@@ -59,60 +60,80 @@ def address(xp, tw, v, f, eps, tiny):
     weightings /= xp.maximum(one, tiny, out=one)
 
 
-def write(xp, v, f):
-    """M (1 - w e) + w a: for one head M + w (a - e M); for several, all erasures, then all additions."""
-    change = f.over_memory
-    if v.writing.shape[1] == 1:
-        xp.multiply(v.memory, v.erase_columns, out=change)
-        xp.subtract(v.write_columns, change, out=change)
-        change *= v.writing
-        xp.add(v.memory, change, out=v.memory_after)
-        return
-    xp.matmul(v.write_columns, v.writing, out=change)
-    v.memory_after[...] = v.memory
-    for left in _left(v):
-        v.memory_after *= left
-    v.memory_after += change
+def squares(xp, memory, f, scratch, out):
+    """Squared lengths of all rows."""
+    xp.matmul(f.ones, xp.multiply(memory, memory, out=scratch), out=out)
 
 
-def _left(v):
+def read_and_write(xp, v, f):
+    """reads = w M, then M (1 - w e) + w a; for several heads all erasures, then all additions.
+
+    A product of inner length two makes e w - 1, and another a w; broadcasting would take three
+    times as long.  The squares for the next step are taken while the memory is still in the cache.
+    """
+    v.written_by[...] = v.writing
+    for p in v.parts:
+        change, addition, after = p.over_memory, p.addition, p.memory_after
+        xp.matmul(p.reading, p.memory_rows, out=p.reads)
+        if p.writing.shape[1] == 1:
+            xp.matmul(p.erase_columns, p.written, out=change)
+            change *= p.memory
+            xp.matmul(p.write_columns, p.written, out=addition)
+            xp.subtract(addition, change, out=after)
+        else:
+            xp.matmul(p.write_columns, p.writing, out=addition)
+            after[...] = p.memory
+            for left in _left(p):
+                after *= left
+            after += addition
+        squares(xp, after, f, change, p.squares_after)
+
+
+def _left(p):
     """What each write head leaves of every number: 1 - w e, (b, w, n)."""
-    heads = range(v.writing.shape[1])
-    return [1 - v.erase_columns[:, :, h, None] * v.writing[:, h, None, :] for h in heads]
+    heads = range(p.writing.shape[1])
+    return [1 - p.erase_columns[:, :, h, None] * p.writing[:, h, None, :] for h in heads]
 
 
-def write_back(xp, v, d, g):
-    """Through the write: ``g.dmemory`` from after to before it; fills write_vector, -erase and dwriting."""
-    xp.multiply(g.dmemory, v.memory, out=g.dproduct)
-    if v.writing.shape[1] == 1:
-        xp.matmul(d.add_erase, g.both, out=g.dwriting)
-        xp.matmul(g.both, v.writing_columns, out=d.dwrite_erase)
-        change = xp.multiply(g.dmemory, v.writing, out=g.over_memory)
-        change *= v.erase_columns
-        g.dmemory -= change
-        return
-    xp.matmul(v.writing, g.dmemory_rows, out=d.dwrite_vector)
-    xp.matmul(d.add_erase[:, :, : v.memory.shape[1]], g.dmemory, out=g.dwriting)
-    left = _left(v)
-    for h in range(len(left)):  # products of the others, not quotients: 1 - w e may be zero
-        dleft = g.dproduct
-        for other in left[:h] + left[h + 1 :]:
-            dleft = dleft * other
-        g.dwriting[:, h] -= xp.sum(dleft * v.erase_columns[:, :, h, None], axis=1)
-        d.dminus_erase[:, h] = xp.sum(dleft * v.writing[:, h, None, :], axis=2)
-    for one in left:
-        g.dmemory *= one
+def read_and_write_back(xp, v, d):
+    """Through both: fills the gradients of weightings, erase and write_vector.
+
+    ``dproduct`` is left with minus the gradient of the memory before the write; what reads and addressing
+    add to it ``memory_back`` will.
+    """
+    for p, q in zip(v.parts, d.parts):
+        dmemory, dproduct = q.dmemory, q.dproduct
+        xp.matmul(q.dreads, p.memory, out=q.dreading)
+        xp.multiply(dmemory, p.memory, out=dproduct)
+        xp.matmul(q.write_vector, dmemory, out=q.dwriting)
+        xp.matmul(dmemory, p.writing_columns, out=q.dwrite_vector_columns)
+        if p.writing.shape[1] == 1:
+            xp.matmul(q.minus_erase, dproduct, out=q.dwriting_by_erasing)
+            xp.matmul(dproduct, p.writing_columns, out=q.dminus_erase_columns)
+            xp.matmul(p.erase_columns, p.written, out=dproduct)
+            dproduct *= dmemory
+            continue
+        left = _left(p)
+        for h in range(len(left)):  # products of the others, not quotients: 1 - w e may be zero
+            dleft = dproduct
+            for other in left[:h] + left[h + 1 :]:
+                dleft = dleft * other
+            q.dwriting_by_erasing[:, h] = -xp.sum(dleft * p.erase_columns[:, :, h, None], axis=1)
+            q.dminus_erase[:, h] = xp.sum(dleft * p.writing[:, h, None, :], axis=2)
+        xp.negative(dmemory, out=dproduct)
+        for one in left:
+            dproduct *= one
 
 
 def address_back(xp, tw, v, d, g):
     """Through the addressing: ``g.dweightings`` from after to before it.
 
-    Fills the gradients of key, strength, gate, sharpness and shift, and leaves in ``g.dcosine`` and
-    ``g.scale`` what the memory's own gradient needs.  Every weighted mean is taken off twice: the
+    Fills the gradients of strength, gate, sharpness and shift, and leaves in ``g.dcosine``, ``g.scale`` and
+    ``g.mean`` what those of the memory and of the keys need.  Every weighted mean is taken off twice: the
     second time removes what the first one rounded.
     """
     multiply, dot, mean, mean_flat = xp.multiply, tw.dot, g.mean, g.mean_flat
-    dw, dcosine = g.dweightings, g.dcosine
+    dw = g.dweightings
     # focus
     dot(dw, v.weightings, mean_flat)
     dw -= mean
@@ -135,57 +156,59 @@ def address_back(xp, tw, v, d, g):
     dot(dshift, v.shift, mean_flat)
     dshift -= mean
     dshift *= v.shift
-    # gate
-    dot(dw, d.difference, d.dgate)
-    multiply(dw, v.gate, out=dcosine)
+    # gate and content; the softmax is content * norm, its logits cosine * slope, and share = gate * norm
+    dot(dw, v.content, mean_flat)
+    mean *= v.norm
+    dot(dw, v.before, g.one_flat)
+    xp.subtract(mean_flat, g.one_flat, out=d.dgate)
+    t = xp.subtract(dw, mean, out=g.dcosine)
     dw *= v.complement
-    # content
-    dot(dcosine, v.content, mean_flat)
-    dcosine -= mean
-    dot(dcosine, v.content, mean_flat)
-    dcosine -= mean
-    dcosine *= v.content
-    dot(dcosine, v.cosine, d.dstrength)
-    dcosine *= v.strength
-    along = multiply(dcosine, v.cosine, out=g.over_rows)
-    scale = tw.add(along, 1, g.scale)
-    scale *= d.inverse_squared
-    dcosine *= v.row_inverse
-    dkey = xp.matmul(dcosine, v.memory_rows, out=d.dkey)
-    tw.add(along, 2, mean)
-    dkey -= multiply(v.key, mean, out=g.over_keys)
-    dkey *= v.key_inverse
+    dot(t, v.content, mean_flat)
+    mean *= v.norm
+    t -= mean
+    t *= v.content
+    dstrength = d.dstrength
+    dot(t, v.cosine, dstrength)
+    dstrength *= v.share_flat
+    dstrength *= v.key_inverse_flat
+    multiply(dstrength, v.strength_flat, out=mean_flat)
+    mean *= d.key_inverse_squared
+    t *= multiply(v.share, v.slope, out=g.one)
+    scale = tw.add(multiply(t, v.cosine, out=g.over_rows), 1, g.scale)
+    scale *= d.row_inverse_squared
+    t *= v.row_inverse
 
 
-def memory_back(xp, v, g):
-    """What reading and addressing add to the gradient of the memory: one product, and the lengths' part."""
-    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads_columns, v.key_columns, v.reading
-    dmemory = g.dmemory
-    dmemory += xp.matmul(g.left, g.right, out=g.over_memory)
-    dmemory -= xp.multiply(v.memory, g.scale, out=g.over_memory)
+def memory_back(xp, v, d, g):
+    """What reading and addressing add to the gradient of the memory, and the gradient of the keys."""
+    for p, q in zip(v.parts, d.parts):
+        xp.matmul(q.dcosine, p.memory_rows, out=q.dkey)
+        q.left_reads[...], q.left_keys[...] = q.dreads_columns, p.key_columns
+        q.right_reads[...], q.right_keys[...] = p.reading, q.dcosine
+        dmemory = xp.subtract(xp.matmul(q.left, q.right, out=q.change), q.dproduct, out=q.dmemory)
+        dmemory -= xp.multiply(p.memory, q.scale, out=q.change)
+    dkey = d.dkey
+    dkey -= xp.multiply(v.raw_key, g.mean, out=g.over_keys)
 
 
 def slopes(xp, tw, f, g, sizes, tiny):
     """What the backward multiplies by, for many steps at once, in blocks that fit a cache."""
-    c, w = sizes.emitted(), sizes.width
+    e, c, w = sizes.emitted(), sizes.emitted(spare=2 * sizes.width), sizes.width
     shape = (sizes.steps, sizes.batch, sizes.writes, w)
-    g.add_erase[..., :w] = f.raw[:, :, c["write_vector"]].reshape(shape)
-    xp.negative(f.squashed[:, :, c["erase"]].reshape(shape), out=g.add_erase[..., w:])
-    xp.multiply(
-        f.inverse[:, :, None, : sizes.rows], f.inverse[:, :, None, : sizes.rows], out=g.inverse_squared
-    )
+    g.write_vector[...] = f.raw[:, :, e["write_vector"]].reshape(shape)
+    xp.negative(f.squashed[:, :, c["erase"]].reshape(shape), out=g.minus_erase)
+    xp.multiply(f.inverse[:-1], f.inverse[:-1], out=g.inverse_squared)
     # erase came negated; the slope of a gate is gate (1 - gate)
     erase, gate = sizes.writes * w, sizes.heads
-    g.head_slopes[:, :, :erase] = -sigmoid(xp, f.raw[:, :, c["erase"]])[1]
+    g.head_slopes[:, :, :erase] = -sigmoid(xp, f.raw[:, :, e["erase"]])[1]
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
     xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
-    g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, c["softplus"]])[0]
+    g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]
     block = max(1, 2**15 // (sizes.batch * sizes.heads * sizes.rows))
     for start in range(0, sizes.steps, block):
         now = slice(start, start + block)
         moved, sharpness = f.moved[now], f.squashed[now, :, c["sharpness"], None]
         xp.maximum(f.logs[now], NEVER, out=g.logs[now])
-        xp.subtract(f.content[now], f.weightings[:-1][now], out=g.difference[now])
         # d weightings / d moved = sharpness w / moved; where nothing moved to it is 0, or 1 / sum if
         # sharpness is exactly one
         slope = xp.maximum(moved, tiny, out=g.sharpening[now])

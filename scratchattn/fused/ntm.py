@@ -38,10 +38,11 @@ Source: ``nn/ntm_cell.py``.
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, smallest
 from ..nn.ntm_cell import EPS, NTMState, NTMWeights, head_sizes, ntm_sequence, ntm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
+from . import _ntm_buffers as buffers
 from . import _ntm_heads as heads
 from ._ntm_buffers import Sizes, lease_backward, lease_forward
 from ._ntm_controller import control, control_back, control_slopes, negated
@@ -89,7 +90,7 @@ def ntm_feedforward_backward(saved, douts):
 def _forward(x, state, weights, lengths, eps):
     sizes = _sizes(x, state, weights)
     xp, tw = array_module(x, *state, *weights), twins(x)
-    tiny, features = float(xp.finfo(x.dtype).tiny), sizes.features
+    tiny, features = smallest(x), sizes.features
     running = None if lengths is None else lengths > _steps(xp, lengths, sizes.steps)  # (t, b)
     if running is not None:
         x = xp.where(running[:, :, None], x, 0)
@@ -101,6 +102,9 @@ def _forward(x, state, weights, lengths, eps):
     f.sums += negated(xp, weights.bias, sizes)
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     f.memory[0], f.weightings[0] = state.memory.swapaxes(1, 2), state.weightings
+    for each in sizes.parts:
+        scratch = f.over_memory[: f.memory[0, each].shape[0]]
+        heads.squares(xp, f.memory[0, each], f, scratch, f.inverse[0, each, None, : sizes.rows])
     if sizes.recurrent:
         f.carried[0, :, features:-1], f.cell[0] = state.hidden, state.cell
     with tw.quiet():
@@ -109,8 +113,7 @@ def _forward(x, state, weights, lengths, eps):
             xp.matmul(v.hidden_and_one, head_weights, out=v.raw)
             heads.squash(xp, tw, v, f)
             heads.address(xp, tw, v, f, eps, tiny)
-            xp.matmul(v.reading, v.memory_rows, out=v.reads)
-            heads.write(xp, v, f)
+            heads.read_and_write(xp, v, f)
             if running is not None:
                 for buffer in f.states:
                     ended = ~running[t].reshape((-1,) + (1,) * (buffer.ndim - 2))
@@ -120,7 +123,11 @@ def _forward(x, state, weights, lengths, eps):
     if running is not None:
         outputs = xp.where(running[:, :, None], outputs, 0)
     last = f.carried[-1]
-    final = [last[:, :features].reshape(state.reads.shape), f.memory[-1].swapaxes(1, 2), f.weightings[-1]]
+    final = [
+        last[:, :features].reshape(state.reads.shape),
+        f.memory[-1].swapaxes(1, 2),
+        f.weightings[-1],
+    ]
     if sizes.recurrent:
         final += [last[:, features:-1], f.cell[-1]]
     return (outputs, *[a + 0 for a in final]), (lease, x, weights, sizes, running, tiny)
@@ -134,7 +141,7 @@ def _backward(saved, doutputs, dlast):
     if running is not None:
         doutputs = xp.where(running[:, :, None], doutputs, 0)
     heads.slopes(xp, tw, f, g, sizes, tiny)
-    control_slopes(xp, f, g, sizes)
+    control_slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
     back_to_carried = xp.matrix_transpose(_recurrent_weights(xp, weights, sizes))
     back_to_hidden = xp.matrix_transpose(weights.head_weights)
@@ -153,11 +160,11 @@ def _backward(saved, doutputs, dlast):
             for e, a in zip(ended, g.states):
                 xp.copyto(a, 0, where=e)
         g.dcarried += dfeatures[t]
-        heads.write_back(xp, v, d, g)
-        xp.matmul(g.dreads, v.memory, out=g.dreading)
+        heads.read_and_write_back(xp, v, d)
         g.dweightings += g.over_rows
+        g.dweightings_written += g.dwriting_by_erasing
         heads.address_back(xp, tw, v, d, g)
-        heads.memory_back(xp, v, g)
+        heads.memory_back(xp, v, d, g)
         d.sloped *= d.head_slopes
         g.dhidden += xp.matmul(d.draw, back_to_hidden, out=g.over_units)
         control_back(xp, v, d, g, sizes)
@@ -192,7 +199,7 @@ def _gradients(xp, f, g, x, weights, doutputs, sizes):
     )
     dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
     units = (g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None)
-    return dx, NTMState(g.dreads + 0, g.dmemory_rows + 0, g.dweightings + 0, *units), dweights
+    return dx, NTMState(g.dreads + 0, g.dmemory.swapaxes(1, 2) + 0, g.dweightings + 0, *units), dweights
 
 
 def _recurrent_weights(xp, weights, sizes):
@@ -205,8 +212,9 @@ def _emitting(xp, weights, sizes):
     """Head weights with the bias as last row, columns as in ``Sizes.emitted``."""
     c = sizes.columns()
     w = xp.concat([weights.head_weights, weights.head_bias[None, :]], axis=0)
-    first, last = w[:, : c["erase"].start], w[:, c["strength"].start :]
-    return xp.concat([first, -w[:, c["erase"]], -w[:, c["gate"]], w[:, c["gate"]], last], axis=1)
+    named = {name: w[:, where] for name, where in c.items()}
+    first = [named["key"], -named["gate"], named["gate"], -named["erase"], named["write_vector"]]
+    return xp.concat([*first, w[:, c["strength"].start :]], axis=1)
 
 
 def _steps(xp, lengths, steps):
@@ -235,7 +243,8 @@ def _sizes(x, state, weights):
     ):
         if rows != expected:
             raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
-    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
+    part = max(1, buffers.PART // (w * n))
+    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent, part)
 
 
 # ---- evidence ---------------------------------------------------------------
