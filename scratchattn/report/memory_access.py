@@ -1,0 +1,186 @@
+"""Where a Neural Turing Machine looks while it copies, step by step, and how straight it walks.
+
+A machine that has learned to copy writes each vector into the next row and later reads the rows in the
+same order: drawn over time, both are diagonals.  ``access`` records a sequence; ``diagonality`` says how
+true that is, in a number that a flat, a standing or a jumping weighting does not reach by accident.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import asarray, to_numpy
+from ..nn.linear import linear
+from ..nn.ntm_cell import head_parameters
+from ..ops.exponential import tanh
+from ..ops.shaping import concat, reshape
+
+
+class Access(NamedTuple):
+    """One sequence of ``t`` steps through the reference cell, on the host."""
+
+    inputs: Any  # (t, i)
+    targets: Any  # (t, o)
+    asked: Any  # (t) booleans: at which steps the outputs count
+    outputs: Any  # (t, o), probabilities
+    read_weightings: Any  # (t, r, n)
+    write_weightings: Any  # (t, k - r, n)
+    gate: Any  # (t, k), 1: by content, 0: from where the head was; read heads first
+    shift: Any  # (t, k, s), weights of the offsets, the most negative first
+    strength: Any  # (t, k)
+    sharpness: Any  # (t, k)
+    length: int  # vectors to copy: the first steps are one of each
+    wrong_bits: int
+    seed: int
+
+
+class Diagonality(NamedTuple):
+    """How far the heads walk by one row a step; see ``diagonality``."""
+
+    score: float  # steps times weight, 0 to 1
+    steps: float  # fraction of the steps of both phases in which the winner moved by ``direction``
+    weight: float  # mean weight of the winner, in both phases
+    direction: int  # +1 or -1
+    write_head: int
+    read_head: int
+    write_steps: float  # the same fraction for writing alone
+    read_steps: float  # and for reading
+    same_rows: float  # fraction of vectors that are read where they were written
+
+
+def fixed_length(task, length):
+    """``task`` with sequences of ``length`` vectors and no others; ValueError if it has no lengths."""
+    try:
+        return replace(task, shortest=length, longest=length)
+    except TypeError:
+        raise ValueError(f"access: {type(task).__name__} has no shortest and longest to set") from None
+
+
+def access(model, params, task, length, seed=0):
+    """Run ``model`` on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access."""
+    batch = fixed_length(task, length).batch(np.random.default_rng(seed), 1, dtype=model.dtype)
+    state, logits, kept = model.initial_state(params, 1), [], []
+    weights = model.weights(params)
+    for x in batch.inputs:
+        before = state
+        y, state = model.step(params, before, x)
+        head = _head_parameters(weights, before, state, x)
+        logits.append(to_numpy(y))
+        kept.append(
+            [to_numpy(a)[0] for a in (state.weightings, head.gate, head.shift, head.strength, head.sharpness)]
+        )
+    weightings, *heads = map(np.stack, zip(*kept))
+    logits = np.stack(logits)
+    wrong = task.metrics(asarray(logits), batch)["wrong_bits"]
+    return Access(
+        *(to_numpy(a)[:, 0] for a in (batch.inputs, batch.targets)),
+        to_numpy(batch.asked)[:, 0, 0],
+        _probabilities(logits[:, 0]),
+        weightings[:, : model.read_heads],
+        weightings[:, model.read_heads :],
+        *heads,
+        length,
+        int(wrong[0]),
+        seed,
+    )
+
+
+def _head_parameters(weights, before, after, x):
+    """What the controller told the heads in the step from ``before`` to ``after``."""
+    shown = after.hidden
+    if shown is None:  # one tanh layer, whose value is no part of the state
+        _, heads, width = before.reads.shape
+        reads = reshape(before.reads, shape=(1, heads * width))
+        shown = tanh(linear(concat(x, reads, axis=-1), weights.input_weights, weights.bias))
+    return head_parameters(linear(shown, weights.head_weights, weights.head_bias), before)
+
+
+def engine_difference(model, params, task, access):
+    """How far the outputs of the engine that ``model`` runs on are from ``access.outputs``, at most."""
+    batch = fixed_length(task, access.length).batch(np.random.default_rng(access.seed), 1, dtype=model.dtype)
+    logits, _ = model.sequence(params, model.initial_state(params, 1), batch.inputs, batch.lengths)
+    return float(np.abs(_probabilities(to_numpy(logits)[:, 0]) - access.outputs).max())
+
+
+def _probabilities(logits):
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)  # the logistic function in the form that cannot overflow
+
+
+def used_rows(access, threshold=0.05):
+    """The rows worth drawing: an integer vector, in the order of the ring, and the most weight elsewhere.
+
+    It is the shortest stretch of neighbours, over the end of the memory where need be, outside of which
+    no head ever puts more than ``threshold`` on a row.
+    """
+    heaviest = np.concatenate([access.write_weightings, access.read_weightings], axis=1).max(axis=(0, 1))
+    size, used = len(heaviest), np.flatnonzero(heaviest > threshold)
+    if len(used) == 0:
+        return np.arange(size), 0.0
+    gaps = np.diff(used, append=used[0] + size)  # from each used row to the next, round the ring
+    widest = np.flatnonzero(gaps == gaps.max())[-1]  # the last: a stretch over the end only where need be
+    start, count = used[(widest + 1) % len(used)], size - gaps[widest] + 1
+    rows = (start + np.arange(count)) % size
+    outside = np.delete(heaviest, rows)
+    return rows, float(outside.max(initial=0.0))
+
+
+def crop_in_words(rows, elsewhere, size):
+    """A sentence about which rows are drawn."""
+    if len(rows) == size:
+        return f"All {size} rows of the memory are shown."
+    wraps = ", over the end of the memory" if rows[0] > rows[-1] else ""
+    return (
+        f"Rows {rows[0]} to {rows[-1]} of {size} are shown{wraps}; "
+        f"on every other row no head ever puts more than {elsewhere:.2g}."
+    )
+
+
+def diagonality(access):
+    """How far writing (as vectors come) and reading (as they are asked for) step one row per step.
+
+    The winner is the row with the most weight.  A step counts if the winner moves to the next row, or if
+    it moves to the row before, whichever happens more often; one direction is taken for both phases,
+    and the memory is a ring.  ``score`` is the fraction of steps that count times the mean weight of the
+    winner: 1 for sharp diagonals, 0 for a weighting that stays or is the same everywhere.  Of several
+    heads the pair with the best score speaks.  ValueError for fewer than 2 vectors, where nothing moves, or
+    fewer than 3 rows, where next and before are one.
+    """
+    rows = access.write_weightings.shape[-1]
+    if access.length < 2 or rows < 3:
+        raise ValueError(
+            f"diagonality: at least 2 vectors and 3 rows expected, got {access.length} and {rows}"
+        )
+    writing = access.write_weightings[: access.length]
+    reading = access.read_weightings[np.asarray(access.asked, bool)]
+    pairs = [
+        _diagonality(writing[:, i], reading[:, j], i, j, direction)
+        for i in range(writing.shape[1])
+        for j in range(reading.shape[1])
+        for direction in (1, -1)
+    ]
+    return max(pairs, key=lambda found: found.score)
+
+
+def _diagonality(writing, reading, write_head, read_head, direction):
+    written, read = writing.argmax(axis=1), reading.argmax(axis=1)
+    write_moves = np.diff(written) % writing.shape[1] == direction % writing.shape[1]
+    read_moves = np.diff(read) % reading.shape[1] == direction % reading.shape[1]
+    steps = float(np.concatenate([write_moves, read_moves]).mean())
+    weight = float(np.concatenate([writing.max(axis=1), reading.max(axis=1)]).mean())
+    same = float((written == read).mean()) if len(written) == len(read) else 0.0
+    return Diagonality(
+        steps * weight, steps, weight, direction, write_head, read_head,
+        float(write_moves.mean()), float(read_moves.mean()), same,
+    )  # fmt: skip
+
+
+def diagonality_in_words(found):
+    """Sentences with the numbers of a Diagonality, and no more than they say."""
+    way = "the next row" if found.direction == 1 else "the row before"
+    return (
+        f"Diagonality {found.score:.3f} of 1: the row with the most weight moves by exactly one, to {way}, "
+        f"in {found.write_steps:.1%} of the writing steps and {found.read_steps:.1%} of the reading steps, "
+        f"and holds {found.weight:.3f} of the weight on average. {found.same_rows:.1%} of the vectors are "
+        "read where they were written."
+    )

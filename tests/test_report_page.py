@@ -1,0 +1,174 @@
+"""The report on a Neural Turing Machine: what it shows was computed, what it claims was measured."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from test_report import cells_of, decoded
+from test_report_access import KINDS, TASK, machine, walk
+
+from scratchattn.models import NTM
+from scratchattn.report import colours, html, ntm, svg, terminal
+from scratchattn.report.environment import environment
+from scratchattn.training import Settings, train
+
+SETTINGS = Settings(steps=6, batch=2, log_every=2, eval_every=3, eval_batches=1, eval_batch=2, seed=7)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Outline(HTMLParser):
+    """Tags opened and not closed, words, and every attribute of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words, self.attributes, self.tags = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+def test_the_terminal_shows_the_diagonal():
+    text = ntm.draw_terminal(walk(sharp=1.0), colour=False, width=100)
+    below = text[text.index("write weightings") :].split("\n")
+    assert [line.index("@") for line in below[1:7]] == list(range(6))
+    assert "Rows 14 to 3 of 16" in text and "0 of 18 bits wrong" in text
+    for width in (5, 30, 200):
+        for colour in (False, True):
+            lines = ntm.draw_terminal(walk(), colour=colour, width=width).split("\n")[:-2]
+            assert max(map(terminal.shown, lines)) <= max(width, len("write weightings"))
+
+
+def test_the_png_is_written_whole(tmp_path):
+    path = ntm.draw_png(tmp_path / "a.png", walk(sharp=1.0), scale=1)
+    image = decoded(path.read_bytes())
+    assert (image == colours.SCALE[-1]).all(axis=-1).sum() > 12 * 10 * 10  # twelve bright cells
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Pages of every kind of machine, with their Outlines."""
+    made = []
+    for kind in KINDS:
+        model, _ = machine(**kind)
+        params, events = train(model, TASK, SETTINGS, quiet=True)
+        more = {
+            "unchecked": ["<b>a & b</b>"],
+            "sections": [html.Section("Extra", [html.Table([("x", 1.5)])])],
+        }
+        page = ntm.ntm_page(model, params, TASK, SETTINGS, events, lengths={9: 4.25}, seed=2, **more)
+        made.append((page, Outline(page), ntm.access(model, params, TASK, 4, 2), events))
+    return made
+
+
+def test_the_page_stands_alone_and_is_well_formed(pages):
+    for page, outline, *_ in pages:
+        assert outline.open == [] and page.count("<h1>") == 1
+        assert "url(" not in page and "script" not in outline.tags and "link" not in outline.tags
+        for tag, name, value in outline.attributes:
+            assert not (name in ("src", "href") and not value.startswith("data:image/png")), (
+                tag,
+                name,
+                value,
+            )
+            assert not name.startswith("on")
+        assert not re.search(r"https?:(?!//www.w3.org/2000/svg\")", page)
+
+
+def test_the_page_says_what_was_measured(pages):
+    for _, outline, seen, events in pages:
+        words = " ".join(outline.words)
+        last = [event for event in events if event["event"] == "evaluation"][-1]
+        for fact in (
+            f"{last['wrong_bits']:.6g}", "12 sequences", "seed 7", f"{seen.wrong_bits} of 12 bits wrong",
+            ntm.diagonality_in_words(ntm.diagonality(seen)), "4.25", "<b>a & b</b>", "Extra", np.__version__,
+            "What was not checked", "Other seeds", "learning_rate", "0.0001", "mean over 2 updates",
+        ):  # fmt: skip
+            assert fact in words, fact
+
+
+def test_the_training_curve_counts_sequences(pages):
+    page, _, _, events = pages[0]
+    (drawn,) = re.findall(r"<svg[^>]*aria-label=\"wrong bits\..*?</svg>", page)
+    assert [event["step"] for event in events if event["event"] == "train"] == [2, 4, 6]
+    labels = re.findall(r'<text x="[\d.]+" y="[\d.]+">(\d+)</text>', drawn)
+    assert labels == ["4", "6", "8", "10", "12"]  # of two sequences each
+    assert "training: 3 points" in drawn and "evaluation: 2 points" in drawn
+
+
+def test_the_page_draws_the_weightings(pages):
+    for page, _, seen, _ in pages:
+        rows, _ = ntm.used_rows(seen)
+        drawn = {t: s for s, t in re.findall(r"(<svg[^>]*aria-label=\"([^\".]*)\..*?</svg>)", page)}
+        for kind, weightings in (("write", seen.write_weightings), ("read", seen.read_weightings)):
+            for i in range(weightings.shape[1]):
+                title = f"{kind} weightings" + f", head {i}" * (weightings.shape[1] > 1)
+                wanted = colours.paint(weightings[:, i, rows].T.astype(float))
+                assert np.array_equal(cells_of(drawn[title], wanted.shape[:2]), wanted)
+
+
+def test_a_page_can_be_made_of_little():
+    model = NTM(TASK.inputs, TASK.outputs, rows=2, width=3, units=3)
+    params = model.init(np.random.default_rng(0))
+    page = ntm.ntm_page(model, params, TASK, SETTINGS, [], length=1)
+    assert (
+        "training was not logged" in page and "No evaluation was logged" in page and "No diagonality" in page
+    )
+    json.dumps(environment())
+
+
+def test_text_is_escaped_and_a_figure_that_could_do_something_is_refused():
+    page = html.page("<x>", [html.Section("&", ["\x00<i>\ud800", html.Table([("<td>", None)], caption='"')])])
+    assert "<x>" not in page and "<i>" not in page and "<td><td>" not in page and "\x00" not in page
+    assert page.encode() and Outline(page).open == []
+    good = svg.curve([1, 2])
+    for bad in (
+        good.replace("<g", "<script/><g", 1).replace("<path", "<script/><path", 1),
+        good.replace("<svg", '<svg onload="x"'),
+        good.replace("<style>", "<style>@import 'x';"),
+        good.replace("<style>", "<style>a{b:url(x)}"),
+        good.replace("</svg>", '<image href="https://x"/></svg>'),
+        good.replace("</svg>", ""),
+        "<p>a</p>",
+    ):
+        with pytest.raises(ValueError, match="figure must"):
+            html.page("", [html.Section("", [html.Figure(bad)])])
+    with pytest.raises(TypeError, match="got int"):
+        html.page("", [html.Section("", [3])])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+@pytest.mark.parametrize("theme, scheme", [("light", 1), ("dark", 0)])
+def test_a_browser_shows_the_page_in_both_themes(pages, tmp_path, theme, scheme):
+    (tmp_path / "page.html").write_text(pages[0][0], encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=500,800".split()
+    done = subprocess.run(
+        [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'shot.png'}",
+         f"--blink-settings=preferredColorScheme={scheme}", (tmp_path / "page.html").as_uri()],
+        capture_output=True, timeout=120, env=os.environ | {"HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    image = decoded((tmp_path / "shot.png").read_bytes())[..., :3]
+    seen = {tuple(pixel) for pixel in image.reshape(-1, 3)}
+    assert tuple(image[2, 2]) == colours.of_hex(colours.PAPER[theme]) == tuple(image[-2, -2])
+    assert {colours.of_hex(colours.TEXT[theme]), colours.of_hex(colours.LINES[0])} <= seen
