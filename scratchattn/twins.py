@@ -21,7 +21,8 @@ def twins(array):
 
     add(x, axis, out=None), max(x, axis, out=None)    reductions that keep their axes
     dot(a, b, out)          sum of products along the last axis
-    rising(z, out)          1 / (1 + exp(z)), to all digits, also next to zero
+    rising(z, out)          1 / (1 + exp(z)), to all digits, also next to zero; overwrites z with what
+    rising_slope(z, y, out)     needs for the slope of y = 1 / (1 + exp(-z)), also next to one
     log1pexp(z, out)        log(1 + exp(z))
     log(x, out)             the logarithm of x >= 0; of zero, NEVER or less
     below(z, out)           -|z|, the sign of the real part deciding
@@ -47,26 +48,39 @@ def _make(xp, is_complex):
     found = SimpleNamespace(add=add, max=largest, quiet=nullcontext)
     if is_complex:
         found.dot, found.truly = lambda a, b, out: xp.sum(a * b, axis=-1, out=out), real
-        found.rising, found.log1pexp, found.log, found.below = _rising, _log1pexp, _log, _below
+        found.rising, found.rising_slope, found.below = _rising, _rising_slope, _below
+        found.log1pexp, found.log = _log1pexp, _log
     else:
         found.dot = xp.vecdot if numpy else lambda a, b, out: xp.sum(a * b, axis=-1, out=out)
         found.truly = lambda x: x
 
         def rising(z, out):  # an infinite exponential gives the zero that is meant
-            xp.exp(z, out=out)
-            out += 1
+            xp.exp(z, out=z)
+            xp.add(z, 1, out=out)
             xp.reciprocal(out, out=out)
 
-        found.rising, found.log = rising, lambda x, out: xp.log(x, out=out)
+        def rising_slope(e, y, out):  # e y^2; infinity times zero counts as one
+            xp.multiply(e, y, out=out)
+            xp.fmin(out, 1, out=out)
+            out *= y
+
+        found.rising, found.rising_slope = rising, rising_slope
+        found.log = lambda x, out: xp.log(x, out=out)
         found.log1pexp = lambda z, out: xp.logaddexp(0, z, out=out)
         found.below = lambda z, out: xp.copysign(z, -1, out=out)
         if numpy:
-            found.quiet = lambda: xp.errstate(divide="ignore", over="ignore", under="ignore")
+            found.quiet = lambda: xp.errstate(
+                divide="ignore", over="ignore", under="ignore", invalid="ignore"
+            )
     return found
 
 
 def _rising(z, out):
     out[...] = sigmoid(array_module(z), -z)[0]
+
+
+def _rising_slope(z, y, out):
+    out[...] = sigmoid(array_module(z), z)[1]
 
 
 def _log1pexp(z, out):

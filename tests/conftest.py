@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 try:
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 except ImportError:  # an extra; the tests that need it skip themselves
     pass
 else:
-    settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=25)
-    settings.load_profile("reproducible")
+    slow_is_fine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # other work may go on
+    settings.register_profile("reproducible", derandomize=True, max_examples=25, **slow_is_fine)
+    settings.register_profile("deep", max_examples=400, **slow_is_fine)  # HYPOTHESIS_PROFILE=deep
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
 
 @pytest.fixture

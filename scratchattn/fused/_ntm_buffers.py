@@ -1,8 +1,7 @@
 """The buffers of ``fused/ntm.py``: over all time steps, and the views of each step into them.
 
 Made once per shape and leased (see ``buffers``).  The memory is stored transposed, (b, w, n): the
-long axis is contiguous, and what runs over the rows runs at full speed.  What runs over the whole
-memory does so for a part of the batch at a time, one that fits a cache.
+long axis is contiguous, and what runs over the rows runs at full speed.
 """
 
 from types import SimpleNamespace
@@ -13,7 +12,6 @@ from ..buffers import Pool
 from ..nn.ntm_cell import head_sizes
 
 POOL = Pool()
-PART = 40_960  # numbers of memory in one part of the batch
 
 
 class Sizes(NamedTuple):
@@ -30,13 +28,6 @@ class Sizes(NamedTuple):
     shifts: int
     outputs: int
     recurrent: bool  # an LSTM, or one tanh layer
-    part: int  # sequences in one part of the batch
-
-    @property
-    def parts(self):
-        """Slices of the batch, at least one."""
-        return [slice(i, min(i + self.part, self.batch)) for i in range(0, max(1, self.batch), self.part)]
-
     heads = property(lambda self: self.reads + self.writes)
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
@@ -105,8 +96,8 @@ def _forward(like, s):
         moved=new(t, b, k, n),
         logs=new(t, b, k, n),
         recurrent=new(b, s.gates),
-        over_memory=new(min(s.part, b), w, n),
-        addition=new(min(s.part, b), w, n),
+        over_memory=new(b, w, n),
+        addition=new(b, w, n),
         over_units=new(b, s.units),
         over_rows=new(b, k, n),
         one=new(b, k, 1),
@@ -148,13 +139,13 @@ def _forward_views(f, s, t):
         both = squashed[:, c["erase"].start : c["spare"].stop].reshape(b, 2, 2 * w).swapaxes(1, 2)
         v.erase_columns, v.write_columns = both[:, :w], both[:, w:]
     v.shift_at = [v.shift[:, :, j : j + 1] for j in range(s.shifts)]
+    v.raw_shift_at = [v.raw_shift[:, :, j : j + 1] for j in range(s.shifts)]
     v.above_one = squashed[:, c["sharpness"]]
     v.gate, v.complement, v.strength, v.sharpness = (
         squashed[:, c[name], None] for name in ("gate", "complement", "strength", "sharpness")
     )
     v.before, v.weightings = f.weightings[t], f.weightings[t + 1]
     v.reading, v.writing = v.weightings[:, :r], v.weightings[:, r:]
-    v.written, v.written_by = f.written[t], f.written[t][:, : s.writes]
     v.memory, v.memory_after = f.memory[t], f.memory[t + 1]
     v.inverse, v.squares, v.squares_after = f.inverse[t], *(f.inverse[i, :, None, :n] for i in (t, t + 1))
     v.row_inverse, v.key_squares, v.key_inverse = (
@@ -170,19 +161,13 @@ def _forward_views(f, s, t):
     for name in ("cosine", "content", "norm", "share", "slope", "moved", "logs"):
         setattr(v, name, getattr(f, name)[t])
     v.gated, v.seams, v.windows = ring(f.gated[t], s)
-    v.parts = [_forward_part(f, v, s, each) for each in s.parts]
+    v.key_columns, v.written, v.written_by = (
+        v.raw_key.swapaxes(1, 2),
+        f.written[t],
+        f.written[t][:, : s.writes],
+    )
+    v.memory_rows, v.writing_columns = v.memory.swapaxes(1, 2), v.writing.swapaxes(1, 2)
     return v
-
-
-def _forward_part(f, v, s, each):
-    """Views of what meets the memory, for the sequences ``each`` of the batch."""
-    names = "memory memory_after raw_key cosine squares squares_after reading writing reads written"
-    names += " write_columns erase_columns"
-    p = SimpleNamespace(**{name: getattr(v, name)[each] for name in names.split()})
-    p.memory_rows, p.writing_columns = p.memory.swapaxes(1, 2), p.writing.swapaxes(1, 2)
-    p.key_columns, size = p.raw_key.swapaxes(1, 2), p.memory.shape[0]
-    p.over_memory, p.addition = f.over_memory[:size], f.addition[:size]
-    return p
 
 
 def ring(padded, s):
@@ -224,13 +209,15 @@ def _backward(like, s):
         write_vector=new(t, b, s.writes, w),
         minus_erase=new(t, b, s.writes, w),
         dcarried=new(b, s.features + s.units),
+        back_to_carried=new(s.gates, s.features + s.units * s.recurrent),  # transposed weights
+        back_to_hidden=new(c["shift"].stop, s.units),
         dmemory=new(b, w, n),
         dproduct=new(b, w, n),
         dweightings=new(b, k, n),
         dpadded=new(b, k, n + s.shifts - 1),
         left=new(b, w, s.reads + k),
         right=new(b, s.reads + k, n),
-        change=new(min(s.part, b), w, n),
+        change=new(b, w, n),
         dwriting_by_erasing=new(b, s.writes, n),
         dcosine=new(b, k, n),
         over_rows=new(b, k, n),
@@ -242,8 +229,9 @@ def _backward(like, s):
     )
     g.mean_flat, g.one_flat = g.mean[:, :, 0], g.one[:, :, 0]
     g.dreads = g.dcarried[:, : s.features].reshape(b, s.reads, w)
-    g.dhidden = g.dcarried[:, s.features :]
-    g.dweightings_written = g.dweightings[:, s.reads :]
+    g.dhidden, g.dreads_columns = g.dcarried[:, s.features :], g.dreads.swapaxes(1, 2)
+    g.left_reads, g.left_keys = g.left[:, :, : s.reads], g.left[:, :, s.reads :]
+    g.right_reads, g.right_keys = g.right[:, : s.reads], g.right[:, s.reads :]
     g.dreading, g.dwriting = g.over_rows[:, : s.reads], g.over_rows[:, s.reads :]
     g.dinside, g.dseams, windows = ring(g.dpadded, s)
     g.dwindows = windows[::-1]  # the transpose moves the other way
@@ -272,23 +260,8 @@ def _backward_views(g, s, t):
     d.dshift_at = [d.dshift[:, :, j] for j in range(s.shifts)]
     d.sharpening, d.logs, squared = g.sharpening[t], g.logs[t], g.inverse_squared[t]
     d.row_inverse_squared, d.key_inverse_squared = squared[:, None, : s.rows], squared[:, s.rows :, None]
-    d.parts = [_backward_part(g, d, s, each) for each in s.parts]
-    return d
-
-
-def _backward_part(g, d, s, each):
-    """Views of what meets the gradient of the memory, for the sequences ``each`` of the batch."""
-    names = "write_vector minus_erase dkey dwrite_vector dminus_erase"
-    q = SimpleNamespace(**{name: getattr(d, name)[each] for name in names.split()})
-    for (
-        name
-    ) in "dmemory dproduct dreads dreading dwriting dwriting_by_erasing dcosine left right scale".split():
-        setattr(q, name, getattr(g, name)[each])
-    q.dwrite_vector_columns, q.dminus_erase_columns = (
-        q.dwrite_vector.swapaxes(1, 2),
-        q.dminus_erase.swapaxes(1, 2),
+    d.dwrite_vector_columns, d.dminus_erase_columns = (
+        d.dwrite_vector.swapaxes(1, 2),
+        d.dminus_erase.swapaxes(1, 2),
     )
-    q.change, q.dreads_columns = g.change[: q.dmemory.shape[0]], q.dreads.swapaxes(1, 2)
-    q.left_reads, q.left_keys = q.left[:, :, : s.reads], q.left[:, :, s.reads :]
-    q.right_reads, q.right_keys = q.right[:, : s.reads], q.right[:, s.reads :]
-    return q
+    return d

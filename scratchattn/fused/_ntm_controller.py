@@ -34,29 +34,28 @@ def control(xp, tw, v, f, recurrent_weights, sizes):
 def control_slopes(xp, tw, f, g, sizes):
     """Slopes of all gates, from exponentials and not from values that have rounded to one."""
     if not sizes.recurrent:
-        _slopes(xp, tw, f.sums, 0, g.slopes)
+        _tanh_slopes(xp, tw, f.sums, g.slopes)
         return
-    _slopes(xp, tw, f.sums, 3 * sizes.units, g.slopes)  # sigmoid' is even: the sign is no matter
-    _slopes(xp, tw, f.cell[1:], 0, g.shown_slopes)
+    gates = 3 * sizes.units
+    tw.rising_slope(f.sums[..., :gates], f.gates[..., :gates], g.slopes[..., :gates])
+    _tanh_slopes(xp, tw, f.sums[..., gates:], g.slopes[..., gates:])
+    _tanh_slopes(xp, tw, f.cell[1:], g.shown_slopes)
 
 
-def _slopes(xp, tw, sums, first_tanh, out):
-    """sigmoid'(z) = e / (1 + e)^2 with e = exp(-|z|), and tanh'(z) = 4 sigmoid'(2z) from one column on.
-
-    In blocks of steps that fit a cache.
-    """
-    steps, batch, columns = sums.shape
-    block = max(1, 2**14 // (batch * columns)) if batch * columns else steps
+def _tanh_slopes(xp, tw, z, out):
+    """tanh'(z) = 4 e / (1 + e)^2 with e = exp(-2 |z|), in blocks of steps that fit a cache."""
+    steps, batch, columns = z.shape
+    block = max(1, 2**14 // max(1, batch * columns))
     square = xp.empty_like(out, shape=(min(block, steps), batch, columns))
     for start in range(0, steps, block):
         e = out[start : start + block]
-        tw.below(sums[start : start + block], e)
-        e[..., first_tanh:] *= 2
+        tw.below(z[start : start + block], e)
+        e *= 2
         xp.exp(e, out=e)
         s = xp.add(e, 1, out=square[: e.shape[0]])
+        s *= 0.5
         s *= s
         e /= s
-        e[..., first_tanh:] *= 4
 
 
 def control_back(xp, v, d, g, sizes):

@@ -19,10 +19,17 @@ def squash(xp, tw, v, f):
     v.write_vector[...] = v.raw_write_vector
     tw.log1pexp(v.raw_softplus, v.softplus)
     v.above_one += 1
-    tw.max(v.raw_shift, 2, f.one)
-    shift = xp.subtract(v.raw_shift, f.one, out=v.shift)
+    largest, shift = f.one, v.shift  # three numbers a head: pairs, where a reduction would take longer
+    largest[...] = v.raw_shift_at[0]
+    for z in v.raw_shift_at[1:]:
+        xp.maximum(largest, z, out=largest)
+    xp.subtract(v.raw_shift, largest, out=shift)
     xp.exp(shift, out=shift)
-    shift /= tw.add(shift, 2, f.one)
+    total = largest
+    total[...] = v.shift_at[0]
+    for e in v.shift_at[1:]:
+        total += e
+    shift /= total
 
 
 def address(xp, tw, v, f, eps, tiny):
@@ -31,9 +38,7 @@ def address(xp, tw, v, f, eps, tiny):
     # content: cosine similarity, every head against the same rows; lengths of keys and the softmax's sum
     # stay factors of a whole head
     tw.dot(v.raw_key, v.raw_key, v.key_squares)
-    for p in v.parts:
-        xp.matmul(p.raw_key, p.memory, out=p.cosine)
-    inverse, cosine, content = v.inverse, v.cosine, v.content
+    inverse, cosine, content = v.inverse, xp.matmul(v.raw_key, v.memory, out=v.cosine), v.content
     inverse += eps
     xp.sqrt(inverse, out=inverse)
     xp.reciprocal(inverse, out=inverse)
@@ -60,9 +65,9 @@ def address(xp, tw, v, f, eps, tiny):
     weightings /= xp.maximum(one, tiny, out=one)
 
 
-def squares(xp, memory, f, scratch, out):
+def squares(xp, memory, f, out):
     """Squared lengths of all rows."""
-    xp.matmul(f.ones, xp.multiply(memory, memory, out=scratch), out=out)
+    xp.matmul(f.ones, xp.multiply(memory, memory, out=f.over_memory), out=out)
 
 
 def read_and_write(xp, v, f):
@@ -71,58 +76,56 @@ def read_and_write(xp, v, f):
     A product of inner length two makes e w - 1, and another a w; broadcasting would take three
     times as long.  The squares for the next step are taken while the memory is still in the cache.
     """
-    v.written_by[...] = v.writing
-    for p in v.parts:
-        change, addition, after = p.over_memory, p.addition, p.memory_after
-        xp.matmul(p.reading, p.memory_rows, out=p.reads)
-        if p.writing.shape[1] == 1:
-            xp.matmul(p.erase_columns, p.written, out=change)
-            change *= p.memory
-            xp.matmul(p.write_columns, p.written, out=addition)
-            xp.subtract(addition, change, out=after)
-        else:
-            xp.matmul(p.write_columns, p.writing, out=addition)
-            after[...] = p.memory
-            for left in _left(p):
-                after *= left
-            after += addition
-        squares(xp, after, f, change, p.squares_after)
+    change, addition, after = f.over_memory, f.addition, v.memory_after
+    xp.matmul(v.reading, v.memory_rows, out=v.reads)
+    if v.writing.shape[1] == 1:
+        v.written_by[...] = v.writing
+        xp.matmul(v.erase_columns, v.written, out=change)
+        change *= v.memory
+        xp.matmul(v.write_columns, v.written, out=addition)
+        xp.subtract(addition, change, out=after)
+    else:
+        xp.matmul(v.write_columns, v.writing, out=addition)
+        after[...] = v.memory
+        for left in _left(v):
+            after *= left
+        after += addition
+    squares(xp, after, f, v.squares_after)
 
 
-def _left(p):
+def _left(v):
     """What each write head leaves of every number: 1 - w e, (b, w, n)."""
-    heads = range(p.writing.shape[1])
-    return [1 - p.erase_columns[:, :, h, None] * p.writing[:, h, None, :] for h in heads]
+    heads = range(v.writing.shape[1])
+    return [1 - v.erase_columns[:, :, h, None] * v.writing[:, h, None, :] for h in heads]
 
 
-def read_and_write_back(xp, v, d):
+def read_and_write_back(xp, v, d, g):
     """Through both: fills the gradients of weightings, erase and write_vector.
 
-    ``dproduct`` is left with minus the gradient of the memory before the write; what reads and addressing
-    add to it ``memory_back`` will.
+    ``dproduct`` is left with minus the gradient of the memory before the write; what reads and
+    addressing add to it ``memory_back`` will.
     """
-    for p, q in zip(v.parts, d.parts):
-        dmemory, dproduct = q.dmemory, q.dproduct
-        xp.matmul(q.dreads, p.memory, out=q.dreading)
-        xp.multiply(dmemory, p.memory, out=dproduct)
-        xp.matmul(q.write_vector, dmemory, out=q.dwriting)
-        xp.matmul(dmemory, p.writing_columns, out=q.dwrite_vector_columns)
-        if p.writing.shape[1] == 1:
-            xp.matmul(q.minus_erase, dproduct, out=q.dwriting_by_erasing)
-            xp.matmul(dproduct, p.writing_columns, out=q.dminus_erase_columns)
-            xp.matmul(p.erase_columns, p.written, out=dproduct)
-            dproduct *= dmemory
-            continue
-        left = _left(p)
-        for h in range(len(left)):  # products of the others, not quotients: 1 - w e may be zero
-            dleft = dproduct
-            for other in left[:h] + left[h + 1 :]:
-                dleft = dleft * other
-            q.dwriting_by_erasing[:, h] = -xp.sum(dleft * p.erase_columns[:, :, h, None], axis=1)
-            q.dminus_erase[:, h] = xp.sum(dleft * p.writing[:, h, None, :], axis=2)
-        xp.negative(dmemory, out=dproduct)
-        for one in left:
-            dproduct *= one
+    dmemory, dproduct = g.dmemory, g.dproduct
+    xp.matmul(g.dreads, v.memory, out=g.dreading)
+    xp.multiply(dmemory, v.memory, out=dproduct)
+    xp.matmul(d.write_vector, dmemory, out=g.dwriting)
+    xp.matmul(dmemory, v.writing_columns, out=d.dwrite_vector_columns)
+    if v.writing.shape[1] == 1:
+        g.dwriting += xp.matmul(d.minus_erase, dproduct, out=g.dwriting_by_erasing)
+        xp.matmul(dproduct, v.writing_columns, out=d.dminus_erase_columns)
+        xp.matmul(v.erase_columns, v.written, out=dproduct)
+        dproduct *= dmemory
+        return
+    left = _left(v)
+    for h in range(len(left)):  # products of the others, not quotients: 1 - w e may be zero
+        dleft = dproduct
+        for other in left[:h] + left[h + 1 :]:
+            dleft = dleft * other
+        g.dwriting[:, h] -= xp.sum(dleft * v.erase_columns[:, :, h, None], axis=1)
+        d.dminus_erase[:, h] = xp.sum(dleft * v.writing[:, h, None, :], axis=2)
+    xp.negative(dmemory, out=dproduct)
+    for one in left:
+        dproduct *= one
 
 
 def address_back(xp, tw, v, d, g):
@@ -181,14 +184,12 @@ def address_back(xp, tw, v, d, g):
 
 def memory_back(xp, v, d, g):
     """What reading and addressing add to the gradient of the memory, and the gradient of the keys."""
-    for p, q in zip(v.parts, d.parts):
-        xp.matmul(q.dcosine, p.memory_rows, out=q.dkey)
-        q.left_reads[...], q.left_keys[...] = q.dreads_columns, p.key_columns
-        q.right_reads[...], q.right_keys[...] = p.reading, q.dcosine
-        dmemory = xp.subtract(xp.matmul(q.left, q.right, out=q.change), q.dproduct, out=q.dmemory)
-        dmemory -= xp.multiply(p.memory, q.scale, out=q.change)
-    dkey = d.dkey
+    dkey = xp.matmul(g.dcosine, v.memory_rows, out=d.dkey)
     dkey -= xp.multiply(v.raw_key, g.mean, out=g.over_keys)
+    g.left_reads[...], g.left_keys[...] = g.dreads_columns, v.key_columns
+    g.right_reads[...], g.right_keys[...] = v.reading, g.dcosine
+    dmemory = xp.subtract(xp.matmul(g.left, g.right, out=g.change), g.dproduct, out=g.dmemory)
+    dmemory -= xp.multiply(v.memory, g.scale, out=g.change)
 
 
 def slopes(xp, tw, f, g, sizes, tiny):
@@ -200,7 +201,9 @@ def slopes(xp, tw, f, g, sizes, tiny):
     xp.multiply(f.inverse[:-1], f.inverse[:-1], out=g.inverse_squared)
     # erase came negated; the slope of a gate is gate (1 - gate)
     erase, gate = sizes.writes * w, sizes.heads
-    g.head_slopes[:, :, :erase] = -sigmoid(xp, f.raw[:, :, e["erase"]])[1]
+    slope = g.head_slopes[:, :, :erase]
+    tw.rising_slope(f.raw[:, :, e["erase"]], f.squashed[:, :, c["erase"]], slope)
+    xp.negative(slope, out=slope)
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
     xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
     g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]

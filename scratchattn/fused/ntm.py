@@ -42,7 +42,6 @@ from ..backend import array_module, smallest
 from ..nn.ntm_cell import EPS, NTMState, NTMWeights, head_sizes, ntm_sequence, ntm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
-from . import _ntm_buffers as buffers
 from . import _ntm_heads as heads
 from ._ntm_buffers import Sizes, lease_backward, lease_forward
 from ._ntm_controller import control, control_back, control_slopes, negated
@@ -102,9 +101,7 @@ def _forward(x, state, weights, lengths, eps):
     f.sums += negated(xp, weights.bias, sizes)
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     f.memory[0], f.weightings[0] = state.memory.swapaxes(1, 2), state.weightings
-    for each in sizes.parts:
-        scratch = f.over_memory[: f.memory[0, each].shape[0]]
-        heads.squares(xp, f.memory[0, each], f, scratch, f.inverse[0, each, None, : sizes.rows])
+    heads.squares(xp, f.memory[0], f, f.inverse[0, :, None, : sizes.rows])
     if sizes.recurrent:
         f.carried[0, :, features:-1], f.cell[0] = state.hidden, state.cell
     with tw.quiet():
@@ -140,11 +137,12 @@ def _backward(saved, doutputs, dlast):
     g = scratch.buffers
     if running is not None:
         doutputs = xp.where(running[:, :, None], doutputs, 0)
-    heads.slopes(xp, tw, f, g, sizes, tiny)
-    control_slopes(xp, tw, f, g, sizes)
+    with tw.quiet():
+        heads.slopes(xp, tw, f, g, sizes, tiny)
+        control_slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
-    back_to_carried = xp.matrix_transpose(_recurrent_weights(xp, weights, sizes))
-    back_to_hidden = xp.matrix_transpose(weights.head_weights)
+    g.back_to_carried[...] = xp.matrix_transpose(_recurrent_weights(xp, weights, sizes))
+    g.back_to_hidden[...] = xp.matrix_transpose(weights.head_weights)
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
     g.dmemory[...], g.dweightings[...] = dlast.memory.swapaxes(1, 2), dlast.weightings
     if sizes.recurrent:
@@ -160,17 +158,16 @@ def _backward(saved, doutputs, dlast):
             for e, a in zip(ended, g.states):
                 xp.copyto(a, 0, where=e)
         g.dcarried += dfeatures[t]
-        heads.read_and_write_back(xp, v, d)
+        heads.read_and_write_back(xp, v, d, g)
         g.dweightings += g.over_rows
-        g.dweightings_written += g.dwriting_by_erasing
         heads.address_back(xp, tw, v, d, g)
         heads.memory_back(xp, v, d, g)
         d.sloped *= d.head_slopes
-        g.dhidden += xp.matmul(d.draw, back_to_hidden, out=g.over_units)
+        g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
         control_back(xp, v, d, g, sizes)
         if not sizes.recurrent:
             g.dhidden[...] = 0
-        xp.matmul(d.dsums, back_to_carried, out=carried)
+        xp.matmul(d.dsums, g.back_to_carried, out=carried)
         if running is not None:
             for a, kept in zip(g.states, waiting):
                 a += kept
@@ -243,8 +240,7 @@ def _sizes(x, state, weights):
     ):
         if rows != expected:
             raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
-    part = max(1, buffers.PART // (w * n))
-    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent, part)
+    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
 
 
 # ---- evidence ---------------------------------------------------------------
