@@ -12,7 +12,19 @@ __version__ = "0.1.0"
 
 globals().update(REGISTRY)
 __all__ = [
-    *("REGISTRY", "Params", "Tensor", "backend", "fused", "hvp", "jacobian", "models", "nn", "ops"),
-    *("pull_back", "tasks", "training", "vjp"),
-    *sorted(REGISTRY),
+    "REGISTRY",
+    "Params",
+    "Tensor",
+    "backend",
+    "fused",
+    "hvp",
+    "jacobian",
+    "models",
+    "nn",
+    "ops",
+    "pull_back",
+    "tasks",
+    "training",
+    "vjp",
 ]
+__all__ += sorted(REGISTRY)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import recorded_cupy
 
-from scratchattn import backend
+from scratchattn import backend, refusals
 from scratchattn.backend import array_module, sum_to_shape
 from scratchattn.tape import Tensor
 
@@ -260,10 +260,10 @@ def test_the_precision_of_the_error_functions_is_kept(library):
 
 
 def test_refusals_name_whose_indices_they_are():
-    backend.refuse_outside("op: rows", np.array([0, 2]), 3)
-    backend.refuse_outside("op: rows", np.zeros((0, 2), int), 3)
+    refusals.refuse_outside("op: rows", np.array([0, 2]), 3)
+    refusals.refuse_outside("op: rows", np.zeros((0, 2), int), 3)
     for wrong in (-1, 3):
         with pytest.raises(ValueError, match=rf"op: rows must be in 0\.\.2, got {wrong}"):
-            backend.refuse_outside("op: rows", np.array([[0], [wrong]]), 3)
+            refusals.refuse_outside("op: rows", np.array([[0], [wrong]]), 3)
     with recorded_cupy.no_reads():
-        backend.refuse_outside("op: rows", recorded_cupy.namespace.asarray(np.array([7])), 3)
+        refusals.refuse_outside("op: rows", recorded_cupy.namespace.asarray(np.array([7])), 3)

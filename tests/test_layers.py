@@ -8,8 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    *(["backend"], ["buffers"], ["tape"], ["signature"], ["op"]),
-    *(["calculus", "masks", "similarity"], ["twins"], ["parameters"], ["conventions"], ["ops"], ["nn"], ["fused"]),
+    *(["backend"], ["refusals"], ["buffers"], ["tape"], ["signature"], ["op"]),
+    *(["calculus", "masks", "similarity"], ["twins"], ["parameters"], ["conventions"]),
+    *(["ops"], ["nn"], ["fused"]),
     *(["sensitivity"], ["models"], ["tasks"], ["training"], ["interop"], ["report"], ["cli"]),
 ]
 HEIGHT = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}

@@ -192,7 +192,7 @@ def test_cupy_has_every_name_that_we_use():
 # ---- the text itself --------------------------------------------------------
 
 VIEWS = {"T", "mT", "reshape", "swapaxes", "transpose"}  # of array methods, what the fused tier may use
-OURS = {"array_module", "refuse_outside", "refuse_repeats", "refuse_where", "sum_to_shape"} | LETTERS
+OURS = {"array_module", "sum_to_shape"} | LETTERS
 SHAPE = {"shape", "ndim", "dtype", "__name__"}
 TWINS = {"tw", "twins"}  # what the fused tier calls where the libraries differ: see twins.py
 LIBRARIES = {"numpy", "scipy", "cupy", "torch", "jax"}

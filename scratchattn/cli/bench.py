@@ -32,7 +32,8 @@ def add_parser(verbs):
         "time our steps against those of others, side by side",
         "Run inside a clone: the cases are the files of benchmarks/.  JSON keys: machine {blas,\n"
         "blas_architecture, threads}, rows [{case, batch, ours_ms, peer, peer_ms, ratio, rounds,\n"
-        "gradient_error, setting, dtype, device, engine, ours_mib, peer_mib}]; a ratio above one: we are faster.",
+        "gradient_error, setting, dtype, device, engine, ours_mib, peer_mib}].  A ratio above one: we are\n"
+        "faster.",
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="names of cases; all without any")
     parser.add_argument(
@@ -161,7 +162,7 @@ def interleaved(contestants, rounds):
 
 
 def peak_mib(step):
-    """Memory that one more step takes at its peak, above what is held already; None where /proc cannot say."""
+    """Memory that one more step takes at its peak, above what is held; None where /proc cannot say."""
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     try:
         clear.write_text("5")  # the high-water mark starts anew
@@ -179,10 +180,12 @@ def peak_mib(step):
 def _say(report, screen):
     facts = report["machine"]
     screen.say(
-        f"{facts['blas']}, {facts['blas_architecture']} kernels, {facts['threads']} thread(s); CPU time, medians"
+        f"{facts['blas']}, {facts['blas_architecture']} kernels, {facts['threads']} thread(s); "
+        "CPU time, medians"
     )
     screen.say(
-        f"{'case':12} {'batch':>5} {'ours ms':>9}  {'peer':14} {'peer ms':>9} {'ratio':>6}  gradients differ by"
+        f"{'case':12} {'batch':>5} {'ours ms':>9}  {'peer':14} {'peer ms':>9} {'ratio':>6}  "
+        "gradients differ by"
     )
     for row in report["rows"]:
         line = f"{row['case']:12} {row['batch']:5} {row['ours_ms']:9.2f}"

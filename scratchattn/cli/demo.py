@@ -21,9 +21,12 @@ def add_parser(verbs):
         "demo",
         run,
         "check gradients, train an NTM to copy, draw what it does",
-        "JSON keys: checks, training, report, seconds.  Exit status 1 if a check failed or the NTM did not learn.",
+        "JSON keys: checks, training, report, seconds.  Exit status 1 if a check failed or the NTM did not\n"
+        "learn.",
     )
-    parser.add_argument("--out", default="demo", metavar="DIR", help="where the run and its report are written")
+    parser.add_argument(
+        "--out", default="demo", metavar="DIR", help="where the run and its report are written"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -53,10 +56,17 @@ def _check(screen):
     from ..op import REGISTRY
 
     started = time.perf_counter()
-    fast = ("backward_is_the_adjoint", "backward_is_the_jacobian", "hessian_is_symmetric", "float32_by_complex_step")
+    fast = (
+        "backward_is_the_adjoint",
+        "backward_is_the_jacobian",
+        "hessian_is_symmetric",
+        "float32_by_complex_step",
+    )
     chosen = [check for check in CHECKS if check.__name__ in fast]
     results, rows = [], []
-    screen.say(f"   {'mechanism':26}{'cases':>6}{'adjoint':>10}{'Jacobian':>10}{'Hessian':>10}{'float32':>10}")
+    screen.say(
+        f"   {'mechanism':26}{'cases':>6}{'adjoint':>10}{'Jacobian':>10}{'Hessian':>10}{'float32':>10}"
+    )
     for op, found in check_all([REGISTRY[name] for name in sorted(REGISTRY)], checks=chosen, processes=2):
         results += found
         worst = {name: max((r["error"] for r in found if r["check"] == name), default=None) for name in fast}
@@ -81,8 +91,8 @@ def _train(args, screen):
     model = NTM(task.inputs, task.outputs, **MODEL)
     settings = Settings(**TRAINING, seed=args.seed)
     screen.say(
-        f"   {task.bits} bits, lengths {task.shortest} to {task.longest} (the paper: 8 bits, 1 to 20); memory "
-        f"{model.rows} x {model.width} (128 x 20), LSTM of {model.units} (100)"
+        f"   {task.bits} bits, lengths {task.shortest} to {task.longest} (the paper: 8 bits, 1 to 20); "
+        f"memory {model.rows} x {model.width} (128 x 20), LSTM of {model.units} (100)"
     )
     started = time.perf_counter()
     params, events = train(model, task, settings, args.out, quiet=screen.silent)
@@ -94,7 +104,10 @@ def _train(args, screen):
     screen.say(pictures.draw_terminal(seen))
     sequences = settings.steps * settings.batch
     fresh = settings.eval_batches * settings.eval_batch
-    screen.say(f"   {sequences} sequences in {seconds:.0f} s; {wrong:.3f} wrong bits per sequence on {fresh} fresh ones")
+    screen.say(
+        f"   {sequences} sequences in {seconds:.0f} s; {wrong:.3f} wrong bits per sequence on "
+        f"{fresh} fresh ones"
+    )
     for n, found in longer.items():
         screen.say(f"   at length {n}, never trained on: {found:.2f} wrong bits per sequence")
     page = pictures.ntm_page(model, params, task, settings, events)
@@ -107,6 +120,6 @@ def _train(args, screen):
 
 
 def _not_checked(checks):
-    yield "the same in 60 digits, finite differences and structure: `gradcheck check` does (scratchattn[test])"
+    yield "the same in 60 digits, finite differences, structure: `gradcheck check` does (scratchattn[test])"
     yield "a GPU, and other libraries' implementations"
     yield "other seeds and the paper's own sizes: see the table of results in the README"

@@ -53,6 +53,31 @@ class Sizes(NamedTuple):
         return found
 
 
+def sizes_of(x, state, weights):
+    """The Sizes of a call; ValueError where they do not fit each other."""
+    if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
+        raise ValueError(f"ntm: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
+    (t, b, i), (_, r, w), (_, k, n) = x.shape, state.reads.shape, state.weightings.shape
+    (h, parameters), recurrent = weights.head_weights.shape, weights.hidden_weights is not None
+    if not (r >= 1 and k > r and n >= 1):
+        raise ValueError(
+            f"ntm: at least one read head, one write head and one row expected, got {r}, {k - r} and {n}"
+        )
+    spare = parameters - sum(head_sizes(w, r, k - r, 0))
+    if spare < k or spare % k or spare // k % 2 == 0:
+        raise ValueError(
+            f"ntm: head_weights must have columns for {r} read and {k - r} write heads of width {w} and an "
+            f"odd number of shifts each, got {parameters}"
+        )
+    for name, rows, expected in (
+        ("input_weights", weights.input_weights.shape[0], i + r * w),
+        ("output_weights", weights.output_weights.shape[0], r * w + h),
+    ):
+        if rows != expected:
+            raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
+    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
+
+
 def _side_by_side(sizes):
     found, start = {}, 0
     for name, size in sizes.items():
@@ -158,8 +183,8 @@ def _forward_views(f, s, t):
         f.share[t, :, :, 0],
         v.key_squares,
     )
-    for name in ("cosine", "content", "norm", "share", "slope", "moved", "logs"):
-        setattr(v, name, getattr(f, name)[t])
+    steps = (f.cosine, f.content, f.norm, f.share, f.slope, f.moved, f.logs)
+    v.cosine, v.content, v.norm, v.share, v.slope, v.moved, v.logs = (a[t] for a in steps)
     v.gated, v.seams, v.windows = ring(f.gated[t], s)
     v.key_columns, v.written, v.written_by = (
         v.raw_key.swapaxes(1, 2),

@@ -28,10 +28,8 @@ Accuracy
 Slopes come from exponentials, 1 - gate from exp(z), the weighted mean in a softmax's backward is
 taken off twice: in saturated cells it stays within 1e-12 of the composition.
 
-Layout
-------
-See ``_ntm_buffers``: the memory is (b, w, n) inside, reads lie beside the hidden units so that one
-product serves both.  Sequences that have ended compute on and are put back: no look at the data.
+Layout: see ``_ntm_buffers``; reads lie beside the hidden units so that one product serves both.
+Sequences that have ended compute on and are put back: no look at the data.
 
 Source: ``nn/ntm_cell.py``.
 """
@@ -39,11 +37,11 @@ Source: ``nn/ntm_cell.py``.
 import numpy as np
 
 from ..backend import array_module, smallest
-from ..nn.ntm_cell import EPS, NTMState, NTMWeights, head_sizes, ntm_sequence, ntm_shapes
+from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
 from . import _ntm_heads as heads
-from ._ntm_buffers import Sizes, lease_backward, lease_forward
+from ._ntm_buffers import lease_backward, lease_forward, sizes_of
 from ._ntm_controller import control, control_back, control_slopes, negated
 
 
@@ -87,7 +85,7 @@ def ntm_feedforward_backward(saved, douts):
 
 
 def _forward(x, state, weights, lengths, eps):
-    sizes = _sizes(x, state, weights)
+    sizes = sizes_of(x, state, weights)
     xp, tw = array_module(x, *state, *weights), twins(x)
     tiny, features = smallest(x), sizes.features
     running = None if lengths is None else lengths > _steps(xp, lengths, sizes.steps)  # (t, b)
@@ -217,30 +215,6 @@ def _emitting(xp, weights, sizes):
 def _steps(xp, lengths, steps):
     """0, 1, ... as a column of integers like ``lengths``."""
     return xp.cumulative_sum(xp.ones_like(lengths, shape=(steps, 1)), axis=0) - 1
-
-
-def _sizes(x, state, weights):
-    if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
-        raise ValueError(f"ntm: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
-    (t, b, i), (_, r, w), (_, k, n) = x.shape, state.reads.shape, state.weightings.shape
-    (h, parameters), recurrent = weights.head_weights.shape, weights.hidden_weights is not None
-    if not (r >= 1 and k > r and n >= 1):
-        raise ValueError(
-            f"ntm: at least one read head, one write head and one row expected, got {r}, {k - r} and {n}"
-        )
-    spare = parameters - sum(head_sizes(w, r, k - r, 0))
-    if spare < k or spare % k or spare // k % 2 == 0:
-        raise ValueError(
-            f"ntm: head_weights must have columns for {r} read and {k - r} write heads of width {w} and an "
-            f"odd number of shifts each, got {parameters}"
-        )
-    for name, rows, expected in (
-        ("input_weights", weights.input_weights.shape[0], i + r * w),
-        ("output_weights", weights.output_weights.shape[0], r * w + h),
-    ):
-        if rows != expected:
-            raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
-    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
 
 
 # ---- evidence ---------------------------------------------------------------

@@ -32,8 +32,9 @@ Vaswani et al., "Attention is all you need", arXiv:1706.03762, section 3.4.
 
 import numpy as np
 
-from ..backend import array_module, constant, gather, refuse_outside, scatter_add
+from ..backend import array_module, constant, gather, scatter_add
 from ..op import Case, Op, Variant, register
+from ..refusals import refuse_outside
 
 
 def embedding_forward(table, tokens, *, scaled=False):

@@ -35,14 +35,13 @@ import numpy as np
 from ..backend import (
     arange_like,
     array_module,
-    refuse_outside,
-    refuse_repeats,
     scatter_add,
     stable_argsort,
     sum_to_shape,
 )
 from ..backend import gather as rows_at
 from ..op import Case, Op, register
+from ..refusals import refuse_outside, refuse_repeats
 
 
 def gather_forward(table, indices):

@@ -39,9 +39,10 @@ out of range is undefined there.
 Source: Bridle, Neurocomputing, NATO ASI F68 (1990) 227 (softmax_cross_entropy); calculus.
 """
 
-from ..backend import arange_like, array_module, gather, real, refuse_outside, refuse_where, sum_to_shape
+from ..backend import arange_like, array_module, gather, real, sum_to_shape
 from ..calculus import exponentials
 from ..op import Case, Op, register
+from ..refusals import refuse_outside, refuse_where
 
 
 def binary_cross_entropy_forward(logits, targets):
