@@ -1,17 +1,13 @@
 """Pictures say what the numbers say: they are read back, cell by cell, from what was drawn."""
 
-import base64
 import re
 import struct
 import zlib
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from scratchattn.report import axes, colours, png, svg, terminal, typeface
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def oklab_lightness(srgb):
@@ -168,6 +164,13 @@ def test_a_curve_goes_where_its_numbers_go():
     assert stars[1].index("*") > stars[4].index("*") and stars[-1].split() == ["0", "x", "3"]
     dots = terminal.curve(np.arange(100.0) % 10, width=40, height=5)
     assert dots.count("\n") == 6 and all(terminal.shown(line) <= 40 for line in dots.split("\n"))
+    numbered = np.zeros((4, 2), bool)
+    for dot, place in enumerate(
+        [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (3, 0), (3, 1)]
+    ):  # Braille's order
+        numbered[:] = False
+        numbered[place] = True
+        assert terminal._braille(numbered) == [chr(0x2800 + 2**dot)]
     alone = terminal.curve([np.nan, 1.0, np.nan], x=[0, 5, 10], width=20, braille=False)
     assert alone.count("*") == 1
     with pytest.raises(ValueError, match="finite number"):
@@ -217,6 +220,16 @@ def test_a_picture_shows_every_cell_in_its_colour(rng):
     sizes = [size for size, count in sizes.items() for _ in range(count)]
     assert len(sizes) == 2 and sizes[1] == png.CELL  # alone in its row it is as large as cells get
     assert sightings(small, colours.paint(unit.T), sizes[0]) == 1
+    bar = colours.SCALE[np.linspace(255, 0, 4 * png.CELL).astype(int)][:, None]
+    assert sightings(small, bar, 1) == png.BAR  # as wide, as high as its panel, and bright on top
+
+
+def test_a_row_has_its_mark_at_its_middle():
+    small = png.picture([[axes.Panel(np.zeros((3, 2)), row_names=[5, 6, 7])]], scale=1)
+    ys, xs = np.nonzero((small == colours.SCALE[0]).all(axis=-1))
+    top, left = ys.min(), xs.min()
+    marked = np.flatnonzero((small[:, left - 2] == colours.of_hex(colours.SOFT["light"])).all(axis=-1))
+    assert marked.tolist() == [top + png.CELL + png.CELL // 2]  # of row 6 alone, which is the second
 
 
 def test_a_picture_wider_than_its_room_is_pooled_and_stays_in_it():
@@ -235,50 +248,3 @@ def test_letters_differ_and_what_is_missing_is_a_box():
         typeface.letters("a\u00e9"), np.hstack([typeface.letters("a"), typeface.letters("\x7f")])
     )
     assert typeface.letters("").shape == (typeface.HEIGHT, 0)
-
-
-# ---- SVG
-
-
-def cells_of(text, shape):
-    """The colours of a heat map in an SVG, read back from its paths or its image."""
-    root = ElementTree.fromstring(text)
-    images = root.findall(f".//{SVG}image")
-    if images:
-        return decoded(base64.b64decode(images[0].get("href").partition(",")[2]))
-    group = next(g for g in root.iter(f"{SVG}g") if g.get("shape-rendering"))
-    found = np.empty((*shape, 3), np.uint8)
-    found[:] = colours.of_hex(group.find(f"{SVG}rect").get("fill"))
-    for path in group.findall(f"{SVG}path"):
-        for x, y, run in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", path.get("d")):
-            found[int(y), int(x) : int(x) + int(run)] = colours.of_hex(path.get("fill"))
-    return found
-
-
-@pytest.mark.parametrize("shape, image", [((9, 21), False), ((1, 1), False), ((80, 90), True)])
-def test_an_svg_shows_every_cell_in_its_colour(rng, shape, image):
-    matrix = rng.uniform(size=shape)
-    matrix[0, 0] = np.nan
-    text = svg.heat_map(matrix, low=0, high=1, title="<&>", x_label='a"b', y_label="'")
-    assert ("<image" in text) is image
-    assert np.array_equal(cells_of(text, shape), colours.paint(matrix))
-    root = ElementTree.fromstring(text)
-    assert root.get("role") == "img" and root.get("aria-label").startswith("<&>. ")
-    assert {"<&>", 'a"b', "'"} <= {t.text for t in root.iter(f"{SVG}text")}
-
-
-def test_a_curve_in_svg_passes_through_its_points():
-    root = ElementTree.fromstring(
-        svg.curve(
-            {"one": ([0, 10, 20], [0.0, 4.0, 2.0]), "two": ([0, 5, 9, 20], [1, np.nan, 1, np.nan])}, title="t"
-        )
-    )
-    drawn = [p for p in root.iter(f"{SVG}path") if p.get("stroke-linecap")]
-    (x0, y0), (x1, y1), (x2, y2) = np.array(re.findall(r"[ML]([\d.]+) ([\d.]+)", drawn[0].get("d")), float)
-    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2) and y0 > y2 > y1
-    assert y0 - y2 == pytest.approx(y2 - y1, abs=0.2)
-    assert drawn[1].get("d").count("M") == 2 and drawn[1].get("d").count("h0") == 2
-    assert drawn[0].get("stroke") != drawn[1].get("stroke") and drawn[1].get("stroke-dasharray")
-    for bad in ({}, {"a": ([0, 1], [1.0])}, {"a": ([], [])}):
-        with pytest.raises(ValueError, match="curve"):
-            svg.curve(bad)

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from test_report import cells_of, decoded
+from test_report import decoded
 from test_report_access import KINDS, TASK, machine, walk
+from test_report_svg import cells_of
 
 from scratchattn.models import NTM
 from scratchattn.report import colours, html, ntm, svg, terminal
+from scratchattn.report.axes import number
 from scratchattn.report.environment import environment
 from scratchattn.training import Settings, train
 
@@ -119,6 +121,16 @@ def test_the_page_draws_the_weightings(pages):
     for page, _, seen, _ in pages:
         rows, _ = ntm.used_rows(seen)
         drawn = {t: s for s, t in re.findall(r"(<svg[^>]*aria-label=\"([^\".]*)\..*?</svg>)", page)}
+        wanted = colours.paint(seen.gate.T.astype(float))
+        assert np.array_equal(cells_of(drawn["gate"], wanted.shape[:2]), wanted)
+        heads = [f"read {i}" for i in range(seen.read_weightings.shape[1])]
+        heads += [f"write {i}" for i in range(seen.write_weightings.shape[1])]
+        for i, name in enumerate(heads):
+            wanted = colours.paint(seen.shift[:, i].T.astype(float))
+            assert np.array_equal(cells_of(drawn[f"shift of {name}"], wanted.shape[:2]), wanted)
+            for title, values in (("strength", seen.strength[:, i]), ("sharpness", seen.sharpness[:, i])):
+                low, high, last = map(number, (values.min(), values.max(), values[-1]))
+                assert f"{name}: 9 points from {low} to {high}, the last {last}" in drawn[title]
         for kind, weightings in (("write", seen.write_weightings), ("read", seen.read_weightings)):
             for i in range(weightings.shape[1]):
                 title = f"{kind} weightings" + f", head {i}" * (weightings.shape[1] > 1)

@@ -101,7 +101,10 @@ def ticks(low, high, most=5):
 def named_places(names, most=6):
     """(index, label) of the at most about ``most`` rows or columns with a label: those with round names."""
     step = max(1, round(spacing(len(names), max(1, most))))
-    found = [(i, str(int(name))) for i, name in enumerate(names) if name % step == 0]
+    found = []
+    for i, name in enumerate(names):  # where a ring of rows starts anew, two round names may be neighbours
+        if name % step == 0 and (not found or i - found[-1][0] > step // 2):
+            found.append((i, str(int(name))))
     return found or [(0, str(int(names[0])))]
 
 

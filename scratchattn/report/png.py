@@ -18,7 +18,7 @@ from .typeface import HEIGHT, WIDTH, letters
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CELL = 16  # the most pixels of a cell, before enlarging
-TALLEST = 400  # the most pixels of a panel, before enlarging
+TALLEST, FLAT = 400, 48  # the most pixels of a panel's height, and the least but for cells as high as CELL
 GAP, LINE, TICK, BAR = 12, HEIGHT + 3, 3, 5
 
 
@@ -56,8 +56,9 @@ def write_png(path, pixels):
 def picture(rows, *, title="", width=760, scale=2):
     """Rows of panels (see ``axes.Panel``) as one image, (h, w, 3) uint8.
 
-    The cells of a row are squares of one size, as large as ``width`` allows; a matrix with more columns
-    than room is pooled, and its axis says so.  ``scale``: what every pixel is enlarged by.
+    The cells of a row are of one width, as large as ``width`` allows, and square unless the panel would
+    be very flat or very high.  A matrix with more columns than room is pooled, and its axis says so.
+    ``scale``: what every pixel is enlarged by.
     """
     if not rows or not all(rows):
         raise ValueError("picture: at least one row of panels expected, and none of them empty")
@@ -100,11 +101,11 @@ def _margins(panel, matrix):
 
 
 def _panel(panel, matrix, left, right, cell, sharing):
-    """One panel: square cells of ``cell`` pixels, each for ``sharing`` columns."""
+    """One panel: cells ``cell`` pixels wide, each for ``sharing`` columns."""
     unit, low, high = scaled(matrix, panel.low, panel.high)
     sharing_rows = block(unit.shape[0], TALLEST)
     cells = paint(pooled(unit, sharing_rows, sharing))
-    tall = max(1, min(cell, TALLEST // cells.shape[0]))
+    tall = max(1, min(max(cell, -(-FLAT // cells.shape[0])), CELL, TALLEST // cells.shape[0]))
     cells = cells.repeat(tall, axis=0).repeat(cell, axis=1)
     height, width = cells.shape[:2]
     top = LINE * bool(panel.title)

@@ -15,7 +15,8 @@ from .axes import checked, named_places, number, points, scaled, thinned, ticks
 from .colours import LINES, SCALE, TEXT, paint, to_hex
 
 WIDTH = 360  # of every picture, in units that are pixels when it is shown at its own size
-PLOT = 288  # the widest plot
+PLOT, FLAT = 288, 60  # the widest and highest, and the lowest plot but for cells as high as CELL
+CELL = 24
 SIZE = 12  # of letters
 RUNS = 3000  # more runs of colour than this are an image
 DASHES = ("", "6 3", "2 3", "8 3 2 3")  # so that lines differ by more than colour
@@ -28,8 +29,8 @@ def heat_map(matrix, *, title="", x_label="", y_label="", low=None, high=None, r
     rows, columns = unit.shape
     names = range(rows) if row_names is None else row_names
     left = 10 + 7 * max(len(str(name)) for name in names) + (SIZE + 6) * bool(y_label)
-    across = min(WIDTH - 54 - left, PLOT, 24 * columns) / columns
-    down = min(across if columns > 2 else 24, PLOT / rows)
+    across = min(WIDTH - 54 - left, PLOT, CELL * columns) / columns
+    down = min(max(across, FLAT / rows), CELL, PLOT / rows)  # squares, where that is neither flat nor high
     width, height, top = across * columns, down * rows, 24 if title else 8
     parts = [f'<g transform="translate({left} {top}) scale({across:.6g} {down:.6g})">{_cells(unit)}</g>']
     for i, label in named_places(names, height / 18):
