@@ -49,7 +49,9 @@ def check_case(op, case, *, seed=1, checks=CHECKS):
 
     def result(name, what, error, tolerance):
         ok = bool(error <= tolerance)  # NaN is not
-        return dict(op=op.name, case=case.label, check=name, what=what, error=error, tolerance=tolerance, ok=ok)
+        return dict(
+            op=op.name, case=case.label, check=name, what=what, error=error, tolerance=tolerance, ok=ok
+        )
 
     try:
         subject = Subject(op, case)

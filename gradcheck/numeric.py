@@ -21,7 +21,9 @@ def complex_step(f, primals, tangents, h=1e-100):
     """
     single = any(x.dtype == np.float32 for x in primals)
     h = np.float32(1e-12) if single else h
-    out = f(*[x + h * v * (np.complex64(1j) if single else 1j) for x, v in zip(primals, tangents, strict=True)])
+    out = f(
+        *[x + h * v * (np.complex64(1j) if single else 1j) for x, v in zip(primals, tangents, strict=True)]
+    )
     return tuple(y.imag / h for y in out)
 
 
@@ -56,7 +58,7 @@ def ridders(phi, h=1e-2, rounds=8):
 
 
 def central_jacobian(f, primals, which, h=1e-4):
-    """Dense Jacobians by central differences at h and 2 h, h^2 extrapolated away; and their rounding error."""
+    """Dense Jacobians by central differences at h and 2 h, h^2 extrapolated away; and their rounding."""
 
     def column(tangents):
         def at(step):

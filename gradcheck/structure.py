@@ -78,9 +78,16 @@ def memory_layout_is_irrelevant(subject, rng):
     u = random_like(rng, out)
     expected = [*out, *pullback(*u)]
     strided = [np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x for x in subject.inputs]
-    for word, inputs in (("strided", strided), ("column-major", list(map(np.asfortranarray, subject.inputs)))):
-        there, pull_there = subject.vjp([a.reshape(x.shape) if a.shape != x.shape else a for a, x in zip(inputs, subject.inputs)])
-        for name, a, b in zip([*subject.outputs, *subject.names], [*there, *pull_there(*u)], expected, strict=True):
+    for word, inputs in (
+        ("strided", strided),
+        ("column-major", list(map(np.asfortranarray, subject.inputs))),
+    ):
+        there, pull_there = subject.vjp(
+            [a.reshape(x.shape) if a.shape != x.shape else a for a, x in zip(inputs, subject.inputs)]
+        )
+        for name, a, b in zip(
+            [*subject.outputs, *subject.names], [*there, *pull_there(*u)], expected, strict=True
+        ):
             yield f"{word}, {name}", distance(a, b), 1e-12
 
 
@@ -102,7 +109,9 @@ def a_row_alone_is_the_row_in_the_batch(subject, rng):
             x = np.stack([np.broadcast_to(x, (*batch, *core))] * 3)
         stacked.append(x)
     several = Subject(subject.op, replace(subject.case, inputs=tuple(stacked)))
-    single = Subject(subject.op, replace(subject.case, inputs=tuple(None if x is None else x[0] for x in stacked)))
+    single = Subject(
+        subject.op, replace(subject.case, inputs=tuple(None if x is None else x[0] for x in stacked))
+    )
     out, pullback = single.vjp()
     u = random_like(rng, out)
     grads, asked = pullback(*u), [np.stack([a, 0 * a, 0 * a]) for a in u]

@@ -15,14 +15,18 @@ class Subject:
     def __init__(self, op, case):
         self.op, self.case = op, case
         self.kinds = kinds = [kind for kind, _ in zip(op.kinds, case.inputs)]
-        self.places = [i for i, (x, kind) in enumerate(zip(case.inputs, kinds)) if kind is None and x is not None]
+        self.places = [
+            i for i, (x, kind) in enumerate(zip(case.inputs, kinds)) if kind is None and x is not None
+        ]
         self.inputs = [np.asarray(case.inputs[i], dtype=float) for i in self.places]
         signature = op._signature
         names = [argument.name for argument in signature._expected(len(case.inputs))]
         self.names = [names[i] for i in self.places]
         self.zero = [name in case.zero_gradient for name in self.names]
         out = self.function(*self.inputs)
-        self.outputs = list(op.outputs) if len(out) == len(op.outputs) else [f"out[{i}]" for i in range(len(out))]
+        self.outputs = (
+            list(op.outputs) if len(out) == len(op.outputs) else [f"out[{i}]" for i in range(len(out))]
+        )
 
     def whole(self, active):
         """All inputs, with ``active`` in their places; floats without a gradient in the same precision."""
@@ -91,7 +95,9 @@ class Subject:
                 batch, full = self._broadcast(whole, shapes)
                 items = [one([None if x is None else x[index] for x in full]) for index in np.ndindex(batch)]
                 outs = tuple(np.stack(ys) for ys in zip(*items)) if items else [_objects([]) for _ in targets]
-            return tuple(y.reshape([-1 if n is None else n for n in t]) for y, t in zip(outs, targets, strict=True))
+            return tuple(
+                y.reshape([-1 if n is None else n for n in t]) for y, t in zip(outs, targets, strict=True)
+            )
 
         return f
 
