@@ -21,7 +21,7 @@ from .. import __version__
 from .verb import Misuse, Screen, valid_json
 
 VERBS = {
-    "scratchattn": ("listing", "explain", "doctor", "train", "bench"),
+    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "bench"),
     "gradcheck": ("check",),
 }
 ABOUT = {

@@ -10,7 +10,14 @@ from . import verb
 
 MODEL = {"rows": 32, "width": 12, "units": 64}
 TASK = {"bits": 6, "shortest": 1, "longest": 8}
-TRAINING = {"steps": 4_000, "batch": 4, "learning_rate": 5e-4, "eval_every": 1_000, "log_every": 100}
+TRAINING = {
+    "steps": 4_000,
+    "batch": 4,
+    "learning_rate": 1e-3,
+    "decay": 0.05,
+    "eval_every": 1_000,
+    "log_every": 100,
+}
 TARGET = 0.1  # wrong bits per sequence
 LONGER = (16,)  # never trained on
 
@@ -85,7 +92,7 @@ def _train(args, screen):
     from ..models import NTM
     from ..report import ntm as pictures
     from ..tasks import Copy
-    from ..training import Settings, evaluate, train
+    from ..training import Settings, train
 
     task = Copy(**TASK)
     model = NTM(task.inputs, task.outputs, **MODEL)
@@ -97,23 +104,24 @@ def _train(args, screen):
     started = time.perf_counter()
     params, events = train(model, task, settings, args.out, quiet=screen.silent)
     wrong = [e["wrong_bits"] for e in events if e["event"] == "evaluation"][-1]
-    longer = {n: evaluate(model, Copy(task.bits, n, n), params, settings)["wrong_bits"] for n in LONGER}
+    longer = pictures.at_lengths(model, params, task, LONGER)
     seconds = time.perf_counter() - started
     seen = pictures.access(model, params, task, task.longest, seed=args.seed)
     straight = pictures.diagonality(seen)
-    screen.say(pictures.draw_terminal(seen))
+    screen.say(pictures.draw_terminal(seen, colour=screen.coloured))
+    screen.say(f"   {pictures.diagonality_in_words(straight)}")
     sequences = settings.steps * settings.batch
     fresh = settings.eval_batches * settings.eval_batch
     screen.say(
-        f"   {sequences} sequences in {seconds:.0f} s; {wrong:.3f} wrong bits per sequence on "
-        f"{fresh} fresh ones"
+        f"   {sequences:,} sequences in {seconds:.0f} s; on {fresh:,} fresh ones {wrong:.3f} wrong bits each"
     )
-    for n, found in longer.items():
-        screen.say(f"   at length {n}, never trained on: {found:.2f} wrong bits per sequence")
-    page = pictures.ntm_page(model, params, task, settings, events)
+    for found in longer:
+        screen.say(f"   at length {found.length}, never trained on: {found.wrong_bits:.2f} wrong bits each")
+    page = pictures.ntm_page(model, params, task, settings, events, lengths=longer)
     training = {
         "steps": settings.steps, "sequences": sequences, "wrong_bits": wrong, "target": TARGET,
-        "longer": {str(n): found for n, found in longer.items()}, "diagonality": straight,
+        "longer": {str(found.length): found.wrong_bits for found in longer},
+        "diagonality": straight._asdict(),
         "model": MODEL, "task": TASK, "seconds": round(seconds, 2),
     }  # fmt: skip
     return training, page

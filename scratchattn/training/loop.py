@@ -29,6 +29,8 @@ class Settings:
     batch: int = 1
     optimiser: str = "rmsprop"
     learning_rate: float = 1e-4
+    decay: float = 1.0
+    """The learning rate falls linearly to this fraction of itself at the last step; 1 keeps it."""
     clip: float = 10.0
     """Every entry of the gradient is clipped to +-this."""
     seed: int = 0
@@ -68,6 +70,8 @@ def train(model, task, settings, directory=None, *, watch=None, quiet=False):
     with progress(settings.steps, quiet=quiet) as shown:
         for step in range(1, settings.steps + 1):
             batch = task.batch(for_data, settings.batch, dtype=model.dtype)
+            done = (step - 1) / max(1, settings.steps - 1)
+            optimiser.learning_rate = settings.learning_rate * (1 - (1 - settings.decay) * done)
             loss, metrics = update(model, task, params, optimiser, batch, settings.clip)
             metrics = {name: float(values.mean()) for name, values in metrics.items()} | {"nats": loss}
             if not np.isfinite(loss):

@@ -11,7 +11,7 @@ def progress(steps, quiet=False):
     if quiet:
         yield lambda step, metrics: None
         return
-    started, bar = time.perf_counter(), _bar(steps)
+    started, bar, last = time.perf_counter(), _bar(steps), [0]
 
     def shown(step, metrics):
         told = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
@@ -19,6 +19,9 @@ def progress(steps, quiet=False):
             bar.set_postfix_str(told, refresh=False)
             bar.update(step - bar.n)
             return
+        if step < steps and step - last[0] < steps / 20:  # a log wants twenty lines, not two hundred
+            return
+        last[0] = step
         rate = step / (time.perf_counter() - started)
         left = (steps - step) / rate
         print(f"step {step}/{steps}  {told}  {rate:.0f}/s  {left:.0f} s left", file=sys.stderr, flush=True)
