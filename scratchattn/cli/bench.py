@@ -49,6 +49,8 @@ def run(args, screen):
     if args.rounds < 1:
         raise verb.Misuse(f"--rounds must be at least 1, got {args.rounds}")
     chosen = _chosen(args)
+    for name in chosen:
+        _peers(_load(name), args.peers)  # refused here and not in the child
     if os.environ.get("SCRATCHATTN_BENCH_CHILD") != "1":
         words = [*args.cases, *(["--peers", args.peers] if args.peers else []), "--rounds", str(args.rounds)]
         words += [word for batch in args.batch or () for word in ("--batch", str(batch))]

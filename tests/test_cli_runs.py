@@ -1,0 +1,105 @@
+"""The verbs that take time, with little of it: train, bench, demo."""
+
+import json
+
+import pytest
+
+from scratchattn import cli
+from scratchattn.cli import demo
+
+SMALL = [f"--set={word}" for word in ("steps=20", "rows=8", "width=4", "units=8", "bits=2", "longest=3")]
+SMALL += ["--set=eval_batches=1", "--set=eval_batch=4", "--set=log_every=10"]
+
+
+def ran(capsys, *words):
+    """Exit status and the one JSON object that a command prints."""
+    status = cli.main([*words, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_train_leaves_a_run(tmp_path, capsys):
+    status, report = ran(
+        capsys, "train", "ntm", "copy", "--seed", "3", "--out", str(tmp_path / "run"), *SMALL
+    )
+    assert status == 0
+    assert set(report) == {"run", "steps", "metrics", "seconds"}
+    assert report["steps"] == 20 and set(report["metrics"]) == {"wrong_bits"}
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    assert found == {"config.json", "log.jsonl", "checkpoints", "report.html"}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["training"]["seed"] == 3 and config["model"]["rows"] == 8 and config["task"]["bits"] == 2
+    assert "://" not in (tmp_path / "run" / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+def test_train_does_not_write_over_a_run(tmp_path, capsys):
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    assert cli.main(["train", "ntm", "copy", "--out", str(tmp_path), *SMALL]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert (tmp_path / "log.jsonl").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["ntn", "copy"], "no model is called 'ntn'; did you mean ntm?"),
+        (["ntm", "cpoy"], "no task is called 'cpoy'; did you mean copy?"),
+        (["ntm", "copy", "--set", "step=5"], "no setting is called 'step'; did you mean steps"),
+        (["ntm", "copy", "--set", "steps"], "--set takes NAME=VALUE, got 'steps'"),
+        (["ntm", "copy", "--set", "steps=many"], "steps must be int, got 'many'"),
+        (["ntm", "copy", "--set", "steps=0"], "Settings: steps must be at least 1, got 0"),
+        (["ntm", "copy", "--set", "controller=gru"], "NTM: controller must be one of"),
+    ],
+)
+def test_train_used_wrongly(words, told, tmp_path, capsys):
+    assert cli.main(["train", *words, "--out", str(tmp_path / "run")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bench_times_us_alone(capsys):
+    status, report = ran(capsys, "bench", "ntm_copy", "--peers", "none", "--rounds", "1", "--batch", "1")
+    assert status == 0
+    assert set(report["machine"]) == {"blas", "blas_architecture", "threads"}
+    assert report["machine"]["threads"] == 1
+    (row,) = report["rows"]
+    assert row["case"] == "ntm_copy" and row["batch"] == 1 and row["ours_ms"] > 0 and row["peer"] is None
+
+
+@pytest.mark.peers
+def test_bench_beside_pytorch(capsys):
+    pytest.importorskip("torch")
+    _, report = ran(capsys, "bench", "ntm_copy", "--peers", "torch", "--rounds", "1", "--batch", "2")
+    (row,) = report["rows"]
+    assert row["peer"] == "torch_eager" and row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
+    assert row["gradient_error"] < 1e-12
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["ntm_cpoy"], "no case is called 'ntm_cpoy'; did you mean ntm_copy?"),
+        (["--peers", "lisp"], "no peer is called 'lisp'"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+    ],
+)
+def test_bench_used_wrongly(words, told, capsys):
+    assert cli.main(["bench", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_demo_that_does_not_learn_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "TRAINING", demo.TRAINING | {"steps": 20, "eval_every": 20})
+    monkeypatch.setattr(demo, "_check", lambda screen: {"failed": 0, "rows": []})
+    status, report = ran(capsys, "demo", "--out", str(tmp_path))
+    assert status == 1
+    assert set(report) == {"checks", "training", "report", "seconds"}
+    assert report["training"]["wrong_bits"] > report["training"]["target"]
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_demo_names_what_it_did_not_check(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "TRAINING", demo.TRAINING | {"steps": 20, "eval_every": 20})
+    monkeypatch.setattr(demo, "_check", lambda screen: {"failed": 0, "rows": []})
+    cli.main(["demo", "--out", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert told.count("Not checked:") >= 3 and "write weightings" in told and "Diagonality" in told
