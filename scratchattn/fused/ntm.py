@@ -100,8 +100,9 @@ def _forward(x, state, weights, lengths, eps):
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     f.memory[0], f.weightings[0] = state.memory.swapaxes(1, 2), state.weightings
     heads.squares(xp, f.memory[0], f, f.inverse[0, :, None, : sizes.rows])
+    f.carried[0, :, features:-1] = state.hidden if sizes.recurrent else 0  # kept by a sequence of no steps
     if sizes.recurrent:
-        f.carried[0, :, features:-1], f.cell[0] = state.hidden, state.cell
+        f.cell[0] = state.cell
     with tw.quiet():
         for t, v in enumerate(f.views):
             control(xp, tw, v, f, recurrent_weights, sizes)
@@ -143,10 +144,9 @@ def _backward(saved, doutputs, dlast):
     g.back_to_hidden[...] = xp.matrix_transpose(weights.head_weights)
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
     g.dmemory[...], g.dweightings[...] = dlast.memory.swapaxes(1, 2), dlast.weightings
+    g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
     if sizes.recurrent:
-        g.dhidden[...], g.dcell[...] = dlast.hidden, dlast.cell
-    else:
-        g.dhidden[...] = 0
+        g.dcell[...] = dlast.cell
     carried = g.dcarried if sizes.recurrent else g.dcarried[:, :features]
     for t in reversed(range(sizes.steps)):
         v, d = f.views[t], g.views[t]
