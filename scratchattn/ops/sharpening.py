@@ -83,7 +83,9 @@ def sharpening_forward(weights, sharpness, *, denominator_eps=0.0, base_eps=0.0)
         return shares, (shapes, winner, logs, shares, slope, None)
     level = xp.log(largest)
     mass = xp.exp(power * level) * total
-    kept, lost = mass / (mass + denominator_eps), denominator_eps / (mass + denominator_eps)
+    lost = denominator_eps / (mass + denominator_eps)
+    plain = mass / (mass + denominator_eps)
+    kept = xp.where(real(lost) < 0.5, 1 - lost, plain)  # where little is lost, the tangent of plain cancels
     return shares * kept, (shapes, winner, logs, shares, slope, (level, kept, lost))
 
 
