@@ -102,7 +102,6 @@ DOMAINS = {
 LEFT_OUT = {  # sizes at which all of a gradient is what eps leaves of it, and digits are lost
     "cosine_addressing.w": 1,  # numbers have no directions but two
     "layer_norm.d": 2,
-    "sharpening.n": 1,
 }
 BELOW = {"classes": "c", "indices": "n"}  # integers from zero to below the size of this letter
 

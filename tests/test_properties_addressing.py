@@ -189,6 +189,19 @@ def test_plus_one_moves_from_row_i_to_row_i_plus_one(drawn, offset):
         equal(beyond[..., i], weights[..., i - offset] if inside else 0 * beyond[..., i])
 
 
+@given(shifts(), st.integers(1, 6), st.integers(0, 5))
+def test_entries_count_from_the_smallest_offset(drawn, s, entry):
+    """Of an even number of offsets one more lies ahead; in the layout fft, one more behind."""
+    weights, _ = drawn
+    entry %= s
+    shift = np.broadcast_to(np.eye(s)[entry], (*weights.shape[:-1], s))
+    equal(circular_shift(weights, shift), np.roll(weights, entry - (s - 1) // 2, -1))
+    mirrored = circular_shift(weights, shift, layout="plus_to_minus")
+    equal(mirrored, np.roll(weights, (s - 1 - entry) - (s - 1) // 2, -1))
+    ahead = entry if entry < (s + 1) // 2 else entry - s
+    equal(circular_shift(weights, shift, layout="fft"), np.roll(weights, ahead, -1))
+
+
 @given(shifts())
 def test_layouts_are_orders_of_one_shift(drawn):
     weights, shift = drawn

@@ -235,6 +235,22 @@ def test_what_is_masked_may_be_anything(drawn, seed, junk):
 
 
 @given(attentions(keep=True), seeds)
+def test_nan_reaches_who_attends_to_it_and_nobody_else(drawn, seed):
+    """In one key and its value: queries that do not attend to it, and keys that share no query with it."""
+    inputs, params = drawn
+    keep, rng = inputs[4], np.random.default_rng(seed)
+    j = rng.integers(0, keep.shape[-1])
+    dirty = [None if x is None else np.array(x) for x in inputs]
+    dirty[1][..., j, :] = dirty[2][..., j, :] = NAN
+    safe_queries, safe_keys = ~keep[..., j], ~(keep & keep[..., j : j + 1]).any(-2)
+    clean, found = every_gradient(inputs, params, seed), every_gradient(dirty, params, seed)
+    rows = [safe_queries] * 4 + [safe_keys] * 2 + [safe_queries] * len(clean[6:])
+    for a, b, safe in zip(found, clean, rows, strict=True):
+        equal(a[safe], b[safe])
+    assert np.isnan(found[0][~safe_queries]).all()
+
+
+@given(attentions(keep=True), seeds)
 def test_keys_nobody_attends_to_may_as_well_not_be_there(drawn, seed):
     """The same weights and outputs from the keys that are kept, if all queries keep the same."""
     (query, key, value, bias, keep), params = drawn

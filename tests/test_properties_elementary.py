@@ -192,6 +192,17 @@ def test_gathering_is_a_product_with_one_hot_rows(seed, n, width, rows):
     assert (dtable[unread] == 0).all()
 
 
+@given(seeds, lengths, lengths, shapes)
+def test_an_embedding_gathers_rows_of_a_length_that_it_may_scale(seed, vocabulary, width, shape):
+    rng = np.random.default_rng(seed)
+    table, tokens = free(rng, (vocabulary, width)), rng.integers(0, vocabulary, size=shape)
+    u = free(rng, (*shape, width))
+    rows = run(sa.gather, table, tokens, cotangents=[u])
+    equal(run(sa.embedding, table, tokens, cotangents=[u]), rows)
+    scaled = run(sa.embedding, table, tokens, cotangents=[u], scaled=True)
+    same(scaled, [width**0.5 * x for x in rows], 1e-15)
+
+
 @given(seeds, shapes, shapes)
 def test_a_sum_undoes_a_broadcast(seed, shape, more):
     """Up to the number of copies; and each is the other's backward."""
