@@ -68,6 +68,8 @@ def TorchNTM(ntm, params):  # noqa: N802 - makes a class once PyTorch is known t
     import torch.nn.functional as F  # noqa: N812
     from torch import nn
 
+    start = torch.from_numpy(ntm.initial_state(params, 1).memory[0].T.copy())
+
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -90,7 +92,7 @@ def TorchNTM(ntm, params):  # noqa: N802 - makes a class once PyTorch is known t
             h, c = self.initial_hidden.expand(batch, -1), self.initial_cell.expand(batch, -1)
             r = self.initial_reads.expand(batch, -1)
             w = torch.softmax(self.initial_weightings, 1).expand(batch, -1, -1)
-            m = x.new_full((batch, width, ntm.rows), ntm.start)
+            m = start.to(x.dtype).expand(batch, -1, -1)
             seen = []
             for z in sums:
                 r, h, c, m, w = self.step(

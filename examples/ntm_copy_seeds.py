@@ -5,7 +5,8 @@
 
 8 bits, lengths 1 to 20, memory 128 x 20, LSTM of 100, RMSprop 1e-4, batch 1, 60,000 sequences a seed: about
 four minutes on one core.  "Learned" is the first sequence at which the mean of the last 2,000 is at most
-0.1 wrong bits.
+0.1 wrong bits.  The last columns: wrong bits on 100 fresh sequences of a length after the last step, mean
+and (median).
 """
 
 import argparse
@@ -17,13 +18,13 @@ import numpy as np
 
 from scratchattn.models import NTM
 from scratchattn.tasks import Copy
-from scratchattn.training import Settings, evaluate, train
+from scratchattn.training import Settings, save, train
 
 BOUND, WINDOW = 0.1, 2_000  # wrong bits per sequence, over so many consecutive ones
 LENGTHS = (20, 50, 120)
 
 
-def run(seed, sequences):
+def run(seed, sequences, folder):
     """Train one seed to the end; a dictionary of what was seen."""
     task = Copy()
     model = NTM(task.inputs, task.outputs)
@@ -36,11 +37,14 @@ def run(seed, sequences):
             when.update(step=step, seconds=time.process_time() - started)
 
     params, _ = train(model, task, settings, watch=watch)
+    save(folder / f"seed-{seed}", params, sequences)
     later = _means(wrong[when.get("step", sequences) :], WINDOW)
     found = {}
     for n in LENGTHS:
-        few = Settings(seed=seed, eval_batches=4, eval_batch=25)
-        found[str(n)] = evaluate(model, Copy(shortest=n, longest=n), params, few)["wrong_bits"]
+        batch = Copy(shortest=n, longest=n).batch(np.random.default_rng([seed, n]), 100)
+        outputs, _ = model.sequence(params, model.initial_state(params, 100), batch.inputs)
+        bits = task.metrics(outputs, batch)["wrong_bits"]
+        found[str(n)] = {"mean": float(bits.mean()), "median": float(np.median(bits))}
     return {
         "seed": seed, "sequences": sequences, "learned_at": when.get("step"),
         "seconds_to_learn": when.get("seconds"),
@@ -69,9 +73,10 @@ def table(folder):
     for r in rows:
         learned = f"{r['learned_at']:,} | {r['seconds_to_learn']:.0f}" if r["learned_at"] else "not | -"
         worst = "-" if r["worst_mean_after"] is None else f"{r['worst_mean_after']:.3f}"
-        reach = " | ".join(f"{r['wrong_bits_at_length'][str(n)]:.2f}" for n in LENGTHS)
+        at = [r["wrong_bits_at_length"][str(n)] for n in LENGTHS]
+        reach = " | ".join(f"{each['mean']:.2f} ({each['median']:.0f})" for each in at)
         yield f"| {r['seed']} | {learned} | {worst} | {r['last_mean']:.3f} | {reach} |"
-    medians = [np.median([r["wrong_bits_at_length"][str(n)] for r in rows]) for n in LENGTHS]
+    medians = [np.median([r["wrong_bits_at_length"][str(n)]["mean"] for r in rows]) for n in LENGTHS]
     yield "| median | | | | | " + " | ".join(f"{m:.2f}" for m in medians) + " |"
 
 
@@ -84,7 +89,7 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
-        result = run(seed, args.sequences)
+        result = run(seed, args.sequences, args.out)
         (args.out / f"ntm_copy_seed_{seed}.json").write_text(json.dumps(result) + "\n")
     if args.table:
         print("\n".join(table(args.out)))

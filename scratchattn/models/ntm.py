@@ -1,19 +1,22 @@
 """The Neural Turing Machine, with its parameters and its start.
 
-Every sequence starts from the same state.  The memory holds one small constant, so that content
-says nothing at first; what the reads, the controller's state and where each head looks start
-from is learned.
+Every sequence starts from the same state.  What the reads, the controller's state and where each head
+looks start from is learned.  The memory starts from fixed numbers that are not: uniform in
++-1 / sqrt(rows + width), the same for every model of that size, so that each row can be told from the
+others; or from one constant.
 
 Initialisation
 --------------
 Weights into the controller and out of it: uniform, +-1 / sqrt(inputs of the layer).  The forget
 gate's bias is one.  A head starts out looking at row 0 (softmax of learned logits).
 
-Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401; constant initial
-memory: Collier, Beel, "Implementing Neural Turing Machines", arXiv:1807.08518.
+Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401; fixed uniform memory:
+loudinthecloud/pytorch-ntm; constant memory: Collier, Beel, "Implementing Neural Turing Machines",
+arXiv:1807.08518.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -23,6 +26,12 @@ from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, n
 from ..ops.axes import broadcast_to
 from ..ops.softmax import softmax
 from ..parameters import Params
+
+_CHOICES = {
+    "controller": ("lstm", "feedforward"),
+    "engine": ("fused", "reference"),
+    "memory": ("uniform", "constant"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,11 @@ class NTM:
     engine: str = "fused"
     """"fused", or "reference": the composition of ops that it equals."""
     dtype: str = "float32"
-    start: float = 1e-6
-    """Every number of the initial memory."""
+    memory: str = "uniform"
+    """"uniform": the fixed numbers above; "constant": 1e-6 everywhere."""
 
     def __post_init__(self):
-        for name, allowed in (("controller", ("lstm", "feedforward")), ("engine", ("fused", "reference"))):
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"NTM: {name} must be one of {allowed}, got {getattr(self, name)!r}")
         for name in ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads"):
@@ -87,7 +96,7 @@ class NTM:
 
     def initial_state(self, params, batch):
         """The state before the first step of ``batch`` sequences."""
-        memory = backend.asarray(np.full((batch, self.rows, self.width), self.start, self.dtype))
+        memory = backend.asarray(_initial_memory(self.rows, self.width, self.memory).astype(self.dtype))
 
         def each(array):
             return broadcast_to(array, shape=(batch, *array.shape))
@@ -98,7 +107,7 @@ class NTM:
             else ()
         )
         weightings = softmax(params["initial_weightings"])
-        return NTMState(each(params["initial_reads"]), memory, each(weightings), *units)
+        return NTMState(each(params["initial_reads"]), each(memory), each(weightings), *units)
 
     def weights(self, params):
         """The parameters of the cell, by role."""
@@ -120,3 +129,11 @@ class NTM:
         else:
             outputs, *last = ntm_feedforward(xs, *state[:3], w.input_weights, *rest, eps=EPS)
         return outputs, NTMState(*last)
+
+
+@cache
+def _initial_memory(rows, width, kind):
+    if kind == "constant":
+        return np.full((rows, width), 1e-6)
+    spread = 1 / np.sqrt(rows + width)
+    return np.random.default_rng(0).uniform(-spread, spread, size=(rows, width))

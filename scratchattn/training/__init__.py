@@ -1,6 +1,6 @@
 """Optimisers, the loop, logs."""
 
-from .loop import Settings, evaluate, train
+from .loop import Settings, evaluate, save, train
 from .optimisers import OPTIMISERS, GravesRMSprop, RMSprop
 
-__all__ = ["OPTIMISERS", "GravesRMSprop", "RMSprop", "Settings", "evaluate", "train"]
+__all__ = ["OPTIMISERS", "GravesRMSprop", "RMSprop", "Settings", "evaluate", "save", "train"]

@@ -24,7 +24,7 @@ from .progress import progress
 class Settings:
     """How to train; the defaults are those of the NTM paper's copy task."""
 
-    steps: int = 20_000
+    steps: int = 40_000
     """Number of updates."""
     batch: int = 1
     optimiser: str = "rmsprop"
