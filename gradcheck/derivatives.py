@@ -153,17 +153,28 @@ def fused_equals_the_composition(subject, rng):
 
 
 def condition(subject):
-    """1, or for a case that is ill-conditioned by design its condition number, from the 60-digit truth."""
+    """1, or for a case that is ill-conditioned by design its condition number.
+
+    From the 60-digit truth; without mpmath (the demo needs none) from complex steps, to few digits.
+    """
     if not subject.case.ill_conditioned:
         return 1.0
-    import mpmath
-
     if not hasattr(subject, "condition"):
-        paper = subject.transcription(mpmath)
-        sizes = [abs(y.astype(float)).max() for y in _in_sixty_digits(subject)]
+        try:
+            import mpmath
+
+            paper, values, jacobian_of = (
+                subject.transcription(mpmath),
+                _in_sixty_digits(subject),
+                exact_jacobian,
+            )
+        except ImportError:
+            paper, jacobian_of = subject.differentiated(), complex_step_jacobian
+            values = subject.function(*subject.inputs)
+        sizes = [abs(y.astype(float)).max() for y in values]
         worst = [np.zeros(1) for _ in sizes]
         for i, x in enumerate(subject.inputs):
-            for j, truth in enumerate(exact_jacobian(paper, subject.inputs, i)):
+            for j, truth in enumerate(jacobian_of(paper, subject.inputs, i)):
                 worst[j] = worst[j] + abs(truth.reshape(-1, x.size) * x.ravel()).sum(-1)
         subject.condition = max(1.0, *[float(w.max() / size) for w, size in zip(worst, sizes) if size])
     return subject.condition

@@ -1,10 +1,12 @@
 """The verbs that take time, with little of it: train, bench, demo."""
 
 import json
+import sys
 
 import pytest
 
-from scratchattn import cli
+from gradcheck.evidence import CHECKS, check
+from scratchattn import REGISTRY, cli
 from scratchattn.cli import demo
 
 SMALL = [f"--set={word}" for word in ("steps=20", "rows=8", "width=4", "units=8", "bits=2", "longest=3")]
@@ -103,3 +105,10 @@ def test_the_demo_names_what_it_did_not_check(tmp_path, capsys, monkeypatch):
     cli.main(["demo", "--out", str(tmp_path)])
     told = capsys.readouterr().out
     assert told.count("Not checked:") >= 3 and "write weightings" in told and "Diagonality" in told
+
+
+def test_the_demo_needs_no_extra(monkeypatch):
+    """Also the condition numbers of layer norm's cases, which come from 60 digits where mpmath is there."""
+    monkeypatch.setitem(sys.modules, "mpmath", None)
+    results = check(REGISTRY["layer_norm"], checks=[c for c in CHECKS if c.__name__ in demo.FAST])
+    assert len(results) > 50 and all(r["ok"] for r in results)
