@@ -201,6 +201,14 @@ def test_no_steps_give_back_the_state():
     assert not any(abs(g).sum() for g in pull(np.zeros((0, 2, 2))))
 
 
+@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
+def test_an_empty_batch_gives_empty_outputs_and_zero_gradients(controller):
+    ntm = model(controller=controller)
+    outputs, pull = recorded(ntm, ntm.init(np.random.default_rng(0)), inputs(b=0))
+    assert outputs.shape == (4, 0, 2)
+    assert not any(abs(g).sum() for g in pull(np.zeros((4, 0, 2))))
+
+
 @pytest.mark.parametrize(
     "settings, told",
     [

@@ -207,7 +207,7 @@ def slopes(xp, tw, f, g, sizes, tiny):
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
     xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
     g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]
-    block = max(1, 2**15 // (sizes.batch * sizes.heads * sizes.rows))
+    block = max(1, 2**15 // max(1, sizes.batch * sizes.heads * sizes.rows))
     for start in range(0, sizes.steps, block):
         now = slice(start, start + block)
         moved, sharpness = f.moved[now], f.squashed[now, :, c["sharpness"], None]
