@@ -11,8 +11,8 @@ from . import verb
 MODEL = {"rows": 32, "width": 12, "units": 64}
 TASK = {"bits": 6, "shortest": 1, "longest": 8}
 TRAINING = {
-    "steps": 4_000,
-    "batch": 4,
+    "steps": 3_500,
+    "batch": 8,
     "learning_rate": 1e-3,
     "decay": 0.05,
     "eval_every": 1_000,
