@@ -112,8 +112,9 @@ class Op:
         """Check the call, then compute on arrays or record on tensors."""
         if params:
             inputs, params = self._bind(inputs, params)
-        for name in self._required - params.keys():
-            raise TypeError(f"{self.name}: the parameter {name} is missing")
+        if self._required:
+            for name in self._required - params.keys():
+                raise TypeError(f"{self.name}: the parameter {name} is missing")
         inputs = self._signature.complete(inputs)
         if any([type(x) in NUMBERS for x in inputs]):
             inputs = self._signature.with_numbers_as_arrays(inputs)

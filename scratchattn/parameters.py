@@ -13,6 +13,7 @@ that an optimiser has since changed raises, where it would silently return a wro
 """
 
 from contextlib import contextmanager
+from functools import cached_property
 from math import prod
 
 from . import backend
@@ -36,10 +37,15 @@ class Params:
             raise ValueError(f"Params: flat must have shape ({size},), got {flat.shape}")
         if not getattr(getattr(flat, "flags", None), "c_contiguous", True):
             raise ValueError("Params: flat must be contiguous, or its parts could not be views of it")
-        self.flat, self.version, self._views, start = flat, 0, {}, 0
+        self.flat, self.version = flat, 0
+
+    @cached_property
+    def _views(self):  # made when one is asked for: a gradient is often wanted as a vector only
+        views, start = {}, 0
         for name, shape in self.shapes.items():
-            self._views[name] = array_module(flat).reshape(flat[start : start + prod(shape)], shape)
+            views[name] = array_module(self.flat).reshape(self.flat[start : start + prod(shape)], shape)
             start += prod(shape)
+        return views
 
     dtype = property(lambda self: self.flat.dtype)
 

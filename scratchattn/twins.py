@@ -27,6 +27,7 @@ def twins(array):
     log(x, out)             the logarithm of x >= 0; of zero, NEVER or less
     below(z, out)           -|z|, the sign of the real part deciding
     truly(x)                the real part
+    perhaps(x)              False if no boolean of x is true and a look at it costs nothing; else True
     quiet()                 a context in which log(0) and exp(1e4) raise no warning
     """
     xp = array_module(array)
@@ -45,7 +46,9 @@ def _make(xp, is_complex):
     else:
         add = lambda x, axis, out=None: xp.sum(x, axis=axis, keepdims=True, out=out)
         largest = lambda x, axis, out=None: xp.max(x, axis=axis, keepdims=True, out=out)
-    found = SimpleNamespace(add=add, max=largest, quiet=nullcontext)
+    found = SimpleNamespace(add=add, max=largest, quiet=nullcontext, perhaps=lambda x: True)
+    if numpy:
+        found.perhaps = lambda x: bool(x.any())
     if is_complex:
         found.dot, found.truly = lambda a, b, out: xp.sum(a * b, axis=-1, out=out), real
         found.rising, found.rising_slope, found.below = _rising, _rising_slope, _below

@@ -74,3 +74,18 @@ def control_back(xp, v, d, g, sizes):
     xp.multiply(dcell, v.input, out=d.dcandidate)
     dsums *= d.slopes
     dcell *= v.forget
+
+
+def carried_weights(xp, weights, sizes):
+    """Rows for the reads, then for the hidden units: one product serves both."""
+    from_reads = weights.input_weights[sizes.inputs :]
+    return xp.concat([from_reads, weights.hidden_weights], axis=0) if sizes.recurrent else from_reads
+
+
+def emitting_weights(xp, weights, sizes):
+    """Head weights with the bias as last row, columns as in ``Sizes.emitted``."""
+    c = sizes.columns()
+    w = xp.concat([weights.head_weights, weights.head_bias[None, :]], axis=0)
+    named = {name: w[:, where] for name, where in c.items()}
+    first = [named["key"], -named["gate"], named["gate"], -named["erase"], named["write_vector"]]
+    return xp.concat([*first, w[:, c["strength"].start :]], axis=1)

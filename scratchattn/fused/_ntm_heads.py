@@ -218,6 +218,7 @@ def slopes(xp, tw, f, g, sizes, tiny):
         xp.divide(f.weightings[1:][now], slope, out=slope)
         slope *= sharpness
         plain = tw.truly(sharpness) == 1
-        total = tw.add(moved, 3)
-        at_zero = xp.where(plain, 1 / xp.where(tw.truly(total) > 0, total, 1), 0)
-        slope += xp.where(tw.truly(moved) > 0, 0, at_zero)
+        if tw.perhaps(plain):
+            total = tw.add(moved, 3)
+            at_zero = xp.where(plain, 1 / xp.where(tw.truly(total) > 0, total, 1), 0)
+            slope += xp.where(tw.truly(moved) > 0, 0, at_zero)

@@ -42,7 +42,14 @@ from ..op import Case, Op, register
 from ..twins import twins
 from . import _ntm_heads as heads
 from ._ntm_buffers import lease_backward, lease_forward, sizes_of
-from ._ntm_controller import control, control_back, control_slopes, negated
+from ._ntm_controller import (
+    carried_weights,
+    control,
+    control_back,
+    control_slopes,
+    emitting_weights,
+    negated,
+)
 
 
 def ntm_lstm_forward(
@@ -93,8 +100,9 @@ def _forward(x, state, weights, lengths, eps):
         x = xp.where(running[:, :, None], x, 0)
     lease = lease_forward(x, sizes)
     f = lease.buffers
-    recurrent_weights = negated(xp, _recurrent_weights(xp, weights, sizes), sizes)
-    head_weights = _emitting(xp, weights, sizes)
+    recurrent = carried_weights(xp, weights, sizes)
+    recurrent_weights = negated(xp, recurrent, sizes)
+    head_weights = emitting_weights(xp, weights, sizes)
     xp.matmul(x, negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
     f.sums += negated(xp, weights.bias, sizes)
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
@@ -126,11 +134,11 @@ def _forward(x, state, weights, lengths, eps):
     ]
     if sizes.recurrent:
         final += [last[:, features:-1], f.cell[-1]]
-    return (outputs, *[a + 0 for a in final]), (lease, x, weights, sizes, running, tiny)
+    return (outputs, *[a + 0 for a in final]), (lease, x, weights, recurrent, sizes, running, tiny)
 
 
 def _backward(saved, doutputs, dlast):
-    lease, x, weights, sizes, running, tiny = saved
+    lease, x, weights, recurrent, sizes, running, tiny = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), lease.buffers, sizes.features
     scratch = lease_backward(x, sizes)
     g = scratch.buffers
@@ -140,8 +148,15 @@ def _backward(saved, doutputs, dlast):
         heads.slopes(xp, tw, f, g, sizes, tiny)
         control_slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
-    g.back_to_carried[...] = xp.matrix_transpose(_recurrent_weights(xp, weights, sizes))
-    g.back_to_hidden[...] = xp.matrix_transpose(weights.head_weights)
+    back_to_carried, back_to_hidden = (
+        xp.matrix_transpose(recurrent),
+        xp.matrix_transpose(weights.head_weights),
+    )
+    if (
+        sizes.batch > 1
+    ):  # a product of several rows wants the transposed weights in order, one of a single row not
+        g.back_to_carried[...], g.back_to_hidden[...] = back_to_carried, back_to_hidden
+        back_to_carried, back_to_hidden = g.back_to_carried, g.back_to_hidden
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
     g.dmemory[...], g.dweightings[...] = dlast.memory.swapaxes(1, 2), dlast.weightings
     g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
@@ -161,11 +176,11 @@ def _backward(saved, doutputs, dlast):
         heads.address_back(xp, tw, v, d, g)
         heads.memory_back(xp, v, d, g)
         d.sloped *= d.head_slopes
-        g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
+        g.dhidden += xp.matmul(d.draw, back_to_hidden, out=g.over_units)
         control_back(xp, v, d, g, sizes)
         if not sizes.recurrent:
             g.dhidden[...] = 0
-        xp.matmul(d.dsums, g.back_to_carried, out=carried)
+        xp.matmul(d.dsums, back_to_carried, out=carried)
         if running is not None:
             for a, kept in zip(g.states, waiting):
                 a += kept
@@ -195,21 +210,6 @@ def _gradients(xp, f, g, x, weights, doutputs, sizes):
     dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
     units = (g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None)
     return dx, NTMState(g.dreads + 0, g.dmemory.swapaxes(1, 2) + 0, g.dweightings + 0, *units), dweights
-
-
-def _recurrent_weights(xp, weights, sizes):
-    """Rows for the reads, then for the hidden units: one product serves both."""
-    from_reads = weights.input_weights[sizes.inputs :]
-    return xp.concat([from_reads, weights.hidden_weights], axis=0) if sizes.recurrent else from_reads
-
-
-def _emitting(xp, weights, sizes):
-    """Head weights with the bias as last row, columns as in ``Sizes.emitted``."""
-    c = sizes.columns()
-    w = xp.concat([weights.head_weights, weights.head_bias[None, :]], axis=0)
-    named = {name: w[:, where] for name, where in c.items()}
-    first = [named["key"], -named["gate"], named["gate"], -named["erase"], named["write_vector"]]
-    return xp.concat([*first, w[:, c["strength"].start :]], axis=1)
 
 
 def _steps(xp, lengths, steps):

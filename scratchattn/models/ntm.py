@@ -21,6 +21,7 @@ from functools import cache
 import numpy as np
 
 from .. import backend
+from ..backend import array_module
 from ..fused.ntm import ntm_feedforward, ntm_lstm
 from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
 from ..ops.axes import broadcast_to
@@ -97,6 +98,7 @@ class NTM:
     def initial_state(self, params, batch):
         """The state before the first step of ``batch`` sequences."""
         memory = backend.asarray(_initial_memory(self.rows, self.width, self.memory).astype(self.dtype))
+        memory = array_module(memory).broadcast_to(memory, (batch, self.rows, self.width))
 
         def each(array):
             return broadcast_to(array, shape=(batch, *array.shape))
@@ -107,7 +109,7 @@ class NTM:
             else ()
         )
         weightings = softmax(params["initial_weightings"])
-        return NTMState(each(params["initial_reads"]), each(memory), each(weightings), *units)
+        return NTMState(each(params["initial_reads"]), memory, each(weightings), *units)
 
     def weights(self, params):
         """The parameters of the cell, by role."""

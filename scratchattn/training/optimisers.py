@@ -83,8 +83,7 @@ OPTIMISERS = {"rmsprop": RMSprop, "graves_rmsprop": GravesRMSprop}
 def clip_by_value(gradient, limit):
     """Every entry of ``gradient``, a Params, into [-limit, limit], in place."""
     xp = array_module(gradient.flat)
-    xp.minimum(gradient.flat, limit, out=gradient.flat)
-    xp.maximum(gradient.flat, -limit, out=gradient.flat)
+    xp.clip(gradient.flat, -limit, limit, out=gradient.flat)
 
 
 def _flat(optimiser, gradient):
