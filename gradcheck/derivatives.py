@@ -72,6 +72,7 @@ def _adjoint(subject, rng, inputs, tolerance):
     scale = inner(map(abs, grads), map(abs, v))
     if scale == 0 and not all(subject.zero):
         yield "vacuous: the gradient is zero everywhere", np.inf, tolerance
+    scale = max(scale, inner(map(abs, u), map(abs, pushed)))  # what either side of the identity sums up
     error = abs(inner(u, pushed) - inner(grads, v)) / (scale or 1.0)
     yield "random direction", error, tolerance * condition(subject)
 
@@ -95,14 +96,17 @@ def backward_is_the_slope(subject, rng):
     f = subject.differentiated()
     out, pullback = subject.vjp()
     u, v = random_like(rng, out), random_like(rng, subject.inputs)
-    ours = inner(pullback(*u), v)
+    grads = pullback(*u)
+    ours = inner(grads, v)
     reach = max((abs(a).max() for a in v if a.size), default=1.0)
     h = min(1e-2, 0.5 * (subject.case.margin or np.inf) / reach)
     # A steep case wants smaller steps, and the estimates know which doubt least; but one that steps over
     # all that happens is sure of itself too, so the better of the two surest counts.
     starts = (h, h / 32, h / 1024)
     phi = lambda t: inner(u, f(*[x + t * a for x, a in zip(subject.inputs, v)]))
-    surest = sorted((ridders(phi, start) for start in starts), key=lambda found: found[1])[:2]
+    noise = EPS * inner(map(abs, grads), map(abs, subject.inputs))  # of the argument's own rounding
+    noise = noise if np.isfinite(noise) else 0.0  # a gradient that is no number excuses nothing
+    surest = sorted((ridders(phi, h, noise=noise) for h in starts), key=lambda found: found[1])[:2]
     slope, doubt = min(surest, key=lambda found: abs(found[0] - ours))
     scale = abs(slope) or 1.0
     yield "random direction", abs(ours - slope) / scale, max(1e-9 * condition(subject), 10 * doubt / scale)
