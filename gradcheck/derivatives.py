@@ -104,7 +104,8 @@ def backward_is_the_slope(subject, rng):
     # all that happens is sure of itself too, so the better of the two surest counts.
     starts = (h, h / 32, h / 1024)
     phi = lambda t: inner(u, f(*[x + t * a for x, a in zip(subject.inputs, v)]))
-    noise = EPS * inner(map(abs, grads), map(abs, subject.inputs))  # of the argument's own rounding
+    with np.errstate(invalid="ignore"):  # an infinite input that was dropped has the gradient zero
+        noise = EPS * inner(map(abs, grads), map(abs, subject.inputs))  # of the argument's own rounding
     noise = noise if np.isfinite(noise) else 0.0  # a gradient that is no number excuses nothing
     surest = sorted((ridders(phi, h, noise=noise) for h in starts), key=lambda found: found[1])[:2]
     slope, doubt = min(surest, key=lambda found: abs(found[0] - ours))
