@@ -29,10 +29,10 @@ keeps its batch axis.  Outputs share memory with inputs where the library can: r
 Source: the Python array API standard, v2024.12, "Manipulation functions".
 """
 
-from itertools import product
 from math import prod
 
 from ..backend import array_module, sum_to_shape
+from ..numbering import different_axes, positions, whole_numbers
 from ..op import Case, Op, register
 
 
@@ -51,7 +51,7 @@ def transpose_backward(order, dout):
 def transpose_loops(a, *, axes=None, math=None):
     axes = range(a.ndim)[::-1] if axes is None else axes
     out = []
-    for j in _positions([a.shape[k] for k in axes]):
+    for j in positions([a.shape[k] for k in axes]):
         i = [0] * a.ndim
         for place, k in enumerate(axes):
             i[k] = j[place]
@@ -65,7 +65,7 @@ def transpose_shapes(a, *, axes=None):
 
 
 def _order(ndim, axes):
-    order = tuple(range(ndim))[::-1] if axes is None else _integers("transpose", "axes", axes)
+    order = tuple(range(ndim))[::-1] if axes is None else whole_numbers("transpose", "axes", axes)
     order = tuple(k % ndim if -ndim <= k < ndim else None for k in order)
     if len(order) != ndim or set(order) != set(range(ndim)):
         raise ValueError(f"transpose: axes must name each of {ndim} axes once, got {axes!r}")
@@ -84,13 +84,13 @@ def expand_dims_backward(saved, dout):
 
 
 def expand_dims_loops(a, *, axis, math=None):
-    return [a[i] for i in _positions(a.shape)]
+    return [a[i] for i in positions(a.shape)]
 
 
 def expand_dims_shapes(a, *, axis):
     """The shape of the output."""
-    ndim = len(a) + len(_integers("expand_dims", "axis", axis))
-    axes, kept = _axes("expand_dims", axis, ndim), iter(a)
+    ndim = len(a) + len(whole_numbers("expand_dims", "axis", axis))
+    axes, kept = different_axes("expand_dims", axis, ndim), iter(a)
     return [tuple(1 if k in axes else next(kept) for k in range(ndim))]
 
 
@@ -106,24 +106,16 @@ def squeeze_backward(saved, dout):
 
 
 def squeeze_loops(a, *, axis, math=None):
-    return [a[i] for i in _positions(a.shape)]
+    return [a[i] for i in positions(a.shape)]
 
 
 def squeeze_shapes(a, *, axis):
     """The shape of the output; ValueError if a size is not one."""
-    axes = _axes("squeeze", axis, len(a))
+    axes = different_axes("squeeze", axis, len(a))
     for k in axes:
         if a[k] != 1:
             raise ValueError(f"squeeze: axis {k} must be of size 1, got {a[k]} in a {a}")
     return [tuple(n for k, n in enumerate(a) if k not in axes)]
-
-
-def _axes(op, axis, ndim):
-    axes = _integers(op, "axis", axis)
-    ordered = {k % ndim for k in axes if -ndim <= k < ndim}
-    if len(ordered) != len(axes):
-        raise ValueError(f"{op}: axis must name different axes from {-ndim} to {ndim - 1}, got {axis!r}")
-    return ordered
 
 
 def broadcast_to_forward(a, *, shape):
@@ -138,7 +130,7 @@ def broadcast_to_backward(saved, dout):
 
 def broadcast_to_loops(a, *, shape, math=None):
     out = []
-    for j in _positions([shape] if type(shape) is int else shape):
+    for j in positions([shape] if type(shape) is int else shape):
         own = j[len(j) - a.ndim :]
         out.append(a[tuple(0 if n == 1 else k for k, n in zip(own, a.shape))])
     return out
@@ -146,23 +138,11 @@ def broadcast_to_loops(a, *, shape, math=None):
 
 def broadcast_to_shapes(a, *, shape):
     """``shape``; ValueError if a does not broadcast to it."""
-    shape = _integers("broadcast_to", "shape", shape)
+    shape = whole_numbers("broadcast_to", "shape", shape)
     added = len(shape) - len(a)
     if added < 0 or any(n not in (1, m) for n, m in zip(a, shape[added:])):
         raise ValueError(f"broadcast_to: shape must be one that a {a} broadcasts to, got {shape}")
     return [shape]
-
-
-def _integers(op, name, value):
-    values = (value,) if type(value) is int else value
-    if type(values) not in (tuple, list) or any(type(n) is not int for n in values):
-        raise TypeError(f"{op}: {name} must be an int or a tuple of ints, got {value!r}")
-    return tuple(values)
-
-
-def _positions(shape):
-    """Index tuples in row-major order: the loops list their outputs so."""
-    return product(*map(range, shape))
 
 
 # ---- evidence ---------------------------------------------------------------

@@ -22,9 +22,8 @@ pair (before, after) to each axis, the first axis first, as numpy.pad; torch's p
 Source: the Python array API standard, v2024.12, "Manipulation functions".
 """
 
-from itertools import product
-
 from ..backend import array_module, constant
+from ..numbering import different_axes, positions, whole_numbers
 from ..op import Case, Op, register
 
 
@@ -46,7 +45,7 @@ def roll_loops(a, *, shift, axis, math=None):
     shift = {k % a.ndim: n for k, n in shift.items()}
     return [
         a[tuple((j - shift.get(k, 0)) % a.shape[k] for k, j in enumerate(position))]
-        for position in _positions(a.shape)
+        for position in positions(a.shape)
     ]
 
 
@@ -57,8 +56,8 @@ def roll_shapes(a, *, shift, axis):
 
 
 def _shifts(ndim, shift, axis):
-    axes = _axes("roll", axis, ndim)
-    shifts = _integers("roll", "shift", shift)
+    axes = different_axes("roll", axis, ndim)
+    shifts = whole_numbers("roll", "shift", shift)
     if len(shifts) != len(axes):
         raise ValueError(f"roll: shift must be one integer for each axis of {axis!r}, got {shift!r}")
     return shifts, axes
@@ -67,7 +66,7 @@ def _shifts(ndim, shift, axis):
 def flip_forward(a, *, axis):
     """a with the order of its entries along ``axis``, one integer or several, reversed."""
     xp = array_module(a)
-    axes = _axes("flip", axis, a.ndim)
+    axes = different_axes("flip", axis, a.ndim)
     return xp.flip(a, axis=axes), axes
 
 
@@ -80,22 +79,14 @@ def flip_loops(a, *, axis, math=None):
     flipped = {k % a.ndim for k in ((axis,) if type(axis) is int else axis)}
     return [
         a[tuple(a.shape[k] - 1 - j if k in flipped else j for k, j in enumerate(position))]
-        for position in _positions(a.shape)
+        for position in positions(a.shape)
     ]
 
 
 def flip_shapes(a, *, axis):
     """The shape of a."""
-    _axes("flip", axis, len(a))
+    different_axes("flip", axis, len(a))
     return [a]
-
-
-def _axes(op, axis, ndim):
-    axes = _integers(op, "axis", axis)
-    ordered = tuple(k % ndim for k in axes if -ndim <= k < ndim)
-    if len(set(ordered)) != len(axes):
-        raise ValueError(f"{op}: axis must name different axes from {-ndim} to {ndim - 1}, got {axis!r}")
-    return ordered
 
 
 def pad_forward(a, *, widths, value=0.0):
@@ -120,7 +111,7 @@ def pad_backward(saved, dout):
 
 def pad_loops(a, *, widths, value=0.0, math=None):
     out = []
-    for position in _positions([before + n + after for n, (before, after) in zip(a.shape, widths)]):
+    for position in positions([before + n + after for n, (before, after) in zip(a.shape, widths)]):
         i = tuple(j - before for j, (before, _) in zip(position, widths))
         out.append(a[i] if all(0 <= k < n for k, n in zip(i, a.shape)) else value)
     return out
@@ -128,22 +119,12 @@ def pad_loops(a, *, widths, value=0.0, math=None):
 
 def pad_shapes(a, *, widths, value=0.0):
     """The shape of the output; ValueError unless there is a pair of sizes for each axis."""
-    pairs = [_integers("pad", "widths", pair) for pair in (widths if type(widths) is not int else [widths])]
+    pairs = [
+        whole_numbers("pad", "widths", pair) for pair in (widths if type(widths) is not int else [widths])
+    ]
     if len(pairs) != len(a) or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ValueError(f"pad: widths must be a pair of sizes for each axis of a {a}, got {widths!r}")
     return [tuple(before + n + after for n, (before, after) in zip(a, pairs))]
-
-
-def _integers(op, name, value):
-    values = (value,) if type(value) is int else value
-    if type(values) not in (tuple, list) or any(type(n) is not int for n in values):
-        raise TypeError(f"{op}: {name} must be an int or a tuple of ints, got {value!r}")
-    return tuple(values)
-
-
-def _positions(shape):
-    """Index tuples in row-major order: the loops list their outputs so."""
-    return product(*map(range, shape))
 
 
 # ---- evidence ---------------------------------------------------------------

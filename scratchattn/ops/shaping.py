@@ -27,10 +27,10 @@ to cut.  Outputs share memory with inputs where the library can: read them only.
 Source: the Python array API standard, v2024.12, "Manipulation functions".
 """
 
-from itertools import product
 from math import prod
 
 from ..backend import array_module
+from ..numbering import positions
 from ..op import Case, Op, register
 
 
@@ -46,7 +46,7 @@ def reshape_backward(saved, dout):
 
 
 def reshape_loops(a, *, shape, math=None):
-    return [a[i] for i in _positions(a.shape)]
+    return [a[i] for i in positions(a.shape)]
 
 
 def reshape_shapes(a, *, shape):
@@ -132,7 +132,7 @@ def split_loops(a, *, sections, axis=0, math=None):
     parts, start = [], 0
     for size in sections:
         stop = start + (size if size >= 0 else total - sum(n for n in sections if n >= 0))
-        parts.append([a[i] for i in _positions(a.shape) if start <= i[axis] < stop])
+        parts.append([a[i] for i in positions(a.shape) if start <= i[axis] < stop])
         start = stop
     return tuple(parts)
 
@@ -171,7 +171,7 @@ def unstack_backward(axis, dparts):
 
 def unstack_loops(a, *, axis=0, math=None):
     axis = axis % a.ndim
-    return tuple([a[i] for i in _positions(a.shape) if i[axis] == k] for k in range(a.shape[axis]))
+    return tuple([a[i] for i in positions(a.shape) if i[axis] == k] for k in range(a.shape[axis]))
 
 
 def unstack_shapes(a, *, axis=0):
@@ -201,16 +201,11 @@ def _layers(a, axis):
     return tuple(a[((slice(None),) * axis + (k, ...))] for k in range(a.shape[axis]))
 
 
-def _positions(shape):
-    """Index tuples in row-major order: the loops list their outputs so."""
-    return product(*map(range, shape))
-
-
 def _one_after_another(arrays, axis):
     out = []
-    for before in _positions(arrays[0].shape[:axis]):
+    for before in positions(arrays[0].shape[:axis]):
         for a in arrays:
-            out += [a[before + after] for after in _positions(a.shape[axis:])]
+            out += [a[before + after] for after in positions(a.shape[axis:])]
     return out
 
 
