@@ -14,6 +14,17 @@ def whole_numbers(op, name, value):
     return tuple(values)
 
 
+def one_axis(op, axis, ndim):
+    """``axis``, one of ``ndim``, counted from the front."""
+    if type(axis) is not int:
+        raise TypeError(f"{op}: axis must be an int, got {axis!r}")
+    if not ndim:
+        raise ValueError(f"{op}: a must have the axis {axis}, got shape ()")
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{op}: axis must be in {-ndim} to {ndim - 1}, got {axis}")
+    return axis % ndim
+
+
 def different_axes(op, axis, ndim):
     """The axes that ``axis`` names, counted from the front; ValueError if one is missing or named twice."""
     axes = whole_numbers(op, "axis", axis)

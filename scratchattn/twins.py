@@ -21,11 +21,11 @@ def twins(array):
 
     add(x, axis, out=None), max(x, axis, out=None)    reductions that keep their axes
     dot(a, b, out)          sum of products along the last axis
-    rising(z, out)          1 / (1 + exp(z)), to all digits, also next to zero; overwrites z with what
-    rising_slope(z, y, out)     needs for the slope of y = 1 / (1 + exp(-z)), also next to one
+    rising(z, kept, out)    1 / (1 + exp(z)), to all digits, also next to zero; ``kept`` gets what
+    rising_slope(kept, y, out)  needs for the slope of y = 1 / (1 + exp(-z)), also next to one
     log1pexp(z, out)        log(1 + exp(z))
     log(x, out)             the logarithm of x >= 0; of zero, NEVER or less
-    below(z, out)           -|z|, the sign of the real part deciding
+    magnitude(z, out)       |z|, the sign of the real part deciding
     truly(x)                the real part
     perhaps(x)              False if no boolean of x is true and a look at it costs nothing; else True
     quiet()                 a context in which log(0) and exp(1e4) raise no warning
@@ -51,15 +51,15 @@ def _make(xp, is_complex):
         found.perhaps = lambda x: bool(x.any())
     if is_complex:
         found.dot, found.truly = lambda a, b, out: xp.sum(a * b, axis=-1, out=out), real
-        found.rising, found.rising_slope, found.below = _rising, _rising_slope, _below
+        found.rising, found.rising_slope, found.magnitude = _rising, _rising_slope, _magnitude
         found.log1pexp, found.log = _log1pexp, _log
     else:
         found.dot = xp.vecdot if numpy else lambda a, b, out: xp.sum(a * b, axis=-1, out=out)
         found.truly = lambda x: x
 
-        def rising(z, out):  # an infinite exponential gives the zero that is meant
-            xp.exp(z, out=z)
-            xp.add(z, 1, out=out)
+        def rising(z, kept, out):  # an infinite exponential gives the zero that is meant
+            xp.exp(z, out=kept)
+            xp.add(kept, 1, out=out)
             xp.reciprocal(out, out=out)
 
         def rising_slope(e, y, out):  # e y^2; infinity times zero counts as one
@@ -70,7 +70,7 @@ def _make(xp, is_complex):
         found.rising, found.rising_slope = rising, rising_slope
         found.log = lambda x, out: xp.log(x, out=out)
         found.log1pexp = lambda z, out: xp.logaddexp(0, z, out=out)
-        found.below = lambda z, out: xp.copysign(z, -1, out=out)
+        found.magnitude = lambda z, out: xp.abs(z, out=out)
         if numpy:
             found.quiet = lambda: xp.errstate(
                 divide="ignore", over="ignore", under="ignore", invalid="ignore"
@@ -78,7 +78,8 @@ def _make(xp, is_complex):
     return found
 
 
-def _rising(z, out):
+def _rising(z, kept, out):
+    kept[...] = z
     out[...] = sigmoid(array_module(z), -z)[0]
 
 
@@ -96,5 +97,5 @@ def _log(x, out):
     out[...] = xp.where(positive, xp.log(xp.where(positive, x, 1)), NEVER)
 
 
-def _below(z, out):
-    out[...] = array_module(z).where(real(z) < 0, z, -z)
+def _magnitude(z, out):
+    out[...] = array_module(z).where(real(z) < 0, -z, z)

@@ -93,18 +93,18 @@ def test_buffers_are_made_once_per_shape():
     ntm = model(rows=7)
     params = ntm.init(np.random.default_rng(0))
     made = []
-    original = _ntm_buffers._forward
+    original = _ntm_buffers._buffers
 
     def counted(like, sizes):
         made.append(sizes)
         return original(like, sizes)
 
-    _ntm_buffers._forward = counted
+    _ntm_buffers._buffers = counted
     try:
         for seed in range(3):
             recorded(ntm, params, inputs(seed=seed))[1](np.ones((4, 2, 2)))
     finally:
-        _ntm_buffers._forward = original
+        _ntm_buffers._buffers = original
     assert len(made) == 1
 
 

@@ -13,6 +13,7 @@ import time
 from importlib import metadata, util
 from pathlib import Path
 
+from ..report.environment import blas
 from . import verb
 
 ONE_THREAD = {
@@ -70,17 +71,11 @@ def run(args, screen):
 
 def machine():
     """The BLAS that NumPy calls, the kernels that it chose, and its threads."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return dict.fromkeys(("blas", "blas_architecture", "threads"), "unknown: install threadpoolctl")
-    import numpy  # noqa: F401 - loads its BLAS
-
-    blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
+    pool = blas()[0]
     return {
-        "blas": f"{blas.get('internal_api')} {blas.get('version')}",
-        "blas_architecture": blas.get("architecture"),
-        "threads": blas.get("num_threads"),
+        "blas": f"{pool['library']} {pool['version']}",
+        "blas_architecture": pool["architecture"],
+        "threads": pool["threads"],
     }
 
 

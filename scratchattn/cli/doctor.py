@@ -8,6 +8,7 @@ import shutil
 import sys
 from importlib import metadata
 
+from ..report.environment import blas, in_words, version
 from . import verb
 
 VARIABLES = (
@@ -74,14 +75,6 @@ def run(args, screen):
     return report, int(not report["ok"])
 
 
-def version(package):
-    """The installed version of ``package``, without importing it; None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def requirements():
     """What the core and each extra need, from the installed metadata, and how far it is there."""
     try:
@@ -124,40 +117,6 @@ def cpus():
     except (OSError, ValueError):
         pass
     return {"machine": os.cpu_count(), "allowed": allowed}
-
-
-def blas():
-    """One entry per linear algebra library in this process; without threadpoolctl, NumPy's by name only."""
-    import numpy as np
-    import scipy.linalg  # noqa: F401 - brings its own
-
-    try:
-        import threadpoolctl
-    except ImportError:
-        built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-        return [
-            {
-                "library": built.get("name"),
-                "version": built.get("version"),
-                "architecture": None,
-                "threads": None,
-            }
-        ]
-    return [
-        {
-            "library": pool["internal_api"],
-            "version": pool["version"],
-            "architecture": pool.get("architecture"),
-            "threads": pool["num_threads"],
-            "of": "scipy"
-            if "scipy.libs" in pool["filepath"]
-            else "numpy"
-            if "numpy" in pool["filepath"]
-            else "",
-        }
-        for pool in threadpoolctl.threadpool_info()
-        if pool["user_api"] == "blas"
-    ]
 
 
 def gpu():
@@ -249,12 +208,7 @@ def _say(report, screen):
     )
     line("numpy, scipy", f"{report['numpy']}, {report['scipy']}")
     for pool in report["blas"]:
-        threads = "threads unknown" if pool["threads"] is None else f"{pool['threads']} thread(s)"
-        owner = f" of {pool['of']}" if pool.get("of") else ""
-        line(
-            f"BLAS{owner}",
-            f"{pool['library']} {pool['version']}, {pool['architecture'] or 'kernels unknown'}, {threads}",
-        )
+        line(f"BLAS of {pool['of']}" if pool["of"] else "BLAS", in_words(pool))
     line(
         "environment", ", ".join(f"{k}={v}" for k, v in report["environment"].items() if v is not None) or "-"
     )

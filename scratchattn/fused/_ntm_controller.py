@@ -1,17 +1,20 @@
 """The controller of ``fused/ntm.py``: an LSTM, or one tanh layer; a step, its slopes, and the way back.
 
 Arguments as in ``_ntm_heads``.  The columns of sigmoids come negated: 1 / (1 + exp(.)) keeps the digits of
-a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.
+a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.  The candidate's come times -2: the slope
+of tanh(z) is four times that of the sigmoid at 2 z, so that one rule makes all four slopes.  From the
+exponentials on, gates lie apart, (4, b, h): each is one contiguous block.
 """
+
+from math import prod
 
 
 def negated(xp, array, sizes):
-    """``array`` with the columns of sigmoids, the first three quarters, negated; a new one."""
+    """A new array: the columns of sigmoids, the first three quarters, negated, the rest times -2."""
     if not sizes.recurrent:
         return array
     array = -array
-    candidate = array[..., 3 * sizes.units :]
-    xp.negative(candidate, out=candidate)
+    array[..., 3 * sizes.units :] *= 2
     return array
 
 
@@ -22,11 +25,11 @@ def control(xp, tw, v, f, recurrent_weights, sizes):
     if not sizes.recurrent:
         xp.tanh(sums, out=v.hidden)
         return
-    tw.rising(v.sigmoid_sums, v.sigmoids)
-    xp.tanh(v.candidate_sums, out=v.candidate)
-    cell = v.cell
+    tw.rising(v.sums_apart, v.exponentials, v.gates)
+    candidate, cell = xp.multiply(v.candidate_sums, -0.5, out=v.candidate), v.cell
+    xp.tanh(candidate, out=candidate)
     xp.multiply(v.forget, v.cell_before, out=cell)
-    cell += xp.multiply(v.input, v.candidate, out=f.over_units)
+    cell += xp.multiply(v.input, candidate, out=f.over_units)
     xp.tanh(cell, out=v.shown)
     xp.multiply(v.output, v.shown, out=v.hidden)
 
@@ -36,43 +39,46 @@ def control_slopes(xp, tw, f, g, sizes):
     if not sizes.recurrent:
         _tanh_slopes(xp, tw, f.sums, g.slopes)
         return
-    gates = 3 * sizes.units
-    tw.rising_slope(f.sums[..., :gates], f.gates[..., :gates], g.slopes[..., :gates])
-    _tanh_slopes(xp, tw, f.sums[..., gates:], g.slopes[..., gates:])
+    for now in _blocks(f.sums):
+        tw.rising_slope(f.exponentials[now], f.gates[now], g.slopes[now])
+        g.slopes[now, 3] *= 4
     _tanh_slopes(xp, tw, f.cell[1:], g.shown_slopes)
 
 
 def _tanh_slopes(xp, tw, z, out):
-    """tanh'(z) = 4 e / (1 + e)^2 with e = exp(-2 |z|), in blocks of steps that fit a cache."""
-    steps, batch, columns = z.shape
-    block = max(1, 2**14 // max(1, batch * columns))
-    square = xp.empty_like(out, shape=(min(block, steps), batch, columns))
-    for start in range(0, steps, block):
-        e = out[start : start + block]
-        tw.below(z[start : start + block], e)
-        e *= 2
+    """tanh'(z) = 4 e / (1 + e)^2 with e = exp(-2 |z|)."""
+    for now in _blocks(z):
+        e = out[now]
+        tw.magnitude(z[now], e)
+        e *= -2
         xp.exp(e, out=e)
-        s = xp.add(e, 1, out=square[: e.shape[0]])
+        s = xp.add(e, 1)
         s *= 0.5
         s *= s
         e /= s
 
 
+def _blocks(array):
+    """Slices of the first axis, a few steps each, so that a block fits a cache."""
+    block = max(1, 2**14 // max(1, prod(array.shape[1:])))
+    return [slice(start, start + block) for start in range(0, array.shape[0], block)]
+
+
 def control_back(xp, v, d, g, sizes):
     """From the gradient of the hidden units to that of the controller's sums, ``d.dsums``."""
-    dhidden, dsums = g.dhidden, d.dsums
+    dhidden = g.dhidden
     if not sizes.recurrent:
-        xp.multiply(dhidden, d.slopes, out=dsums)
+        xp.multiply(dhidden, d.slopes, out=d.dsums)
         return
     dcell = g.dcell
-    xp.multiply(dhidden, v.shown, out=d.doutput)
+    xp.multiply(dhidden, v.shown, out=g.doutput)
     dhidden *= v.output
     dhidden *= d.shown_slopes
     dcell += dhidden
-    xp.multiply(dcell, v.candidate, out=d.dinput)
-    xp.multiply(dcell, v.cell_before, out=d.dforget)
-    xp.multiply(dcell, v.input, out=d.dcandidate)
-    dsums *= d.slopes
+    xp.multiply(dcell, v.candidate, out=g.dinput)
+    xp.multiply(dcell, v.cell_before, out=g.dforget)
+    xp.multiply(dcell, v.input, out=g.dcandidate)
+    xp.multiply(g.dgates, d.slopes, out=d.dsums_apart)
     dcell *= v.forget
 
 

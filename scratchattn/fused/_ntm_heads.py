@@ -15,21 +15,15 @@ def squash(xp, tw, v, f):
     They come with erase and gate negated and gate once more: 1 / (1 + exp(.)) of these keeps all
     digits of erase, of gate and of 1 - gate.
     """
-    tw.rising(v.raw_rising, v.rising)
+    tw.rising(v.raw_rising, v.exponentials_of_heads, v.rising)
     v.write_vector[...] = v.raw_write_vector
     tw.log1pexp(v.raw_softplus, v.softplus)
     v.above_one += 1
-    largest, shift = f.one, v.shift  # three numbers a head: pairs, where a reduction would take longer
-    largest[...] = v.raw_shift_at[0]
-    for z in v.raw_shift_at[1:]:
-        xp.maximum(largest, z, out=largest)
-    xp.subtract(v.raw_shift, largest, out=shift)
+    shift = v.shift  # (s, b, k): what runs over a few shifts runs over whole blocks
+    shift[...] = v.raw_shift
+    shift -= tw.max(shift, 0, f.over_shifts)
     xp.exp(shift, out=shift)
-    total = largest
-    total[...] = v.shift_at[0]
-    for e in v.shift_at[1:]:
-        total += e
-    shift /= total
+    shift /= tw.add(shift, 0, f.over_shifts)
 
 
 def address(xp, tw, v, f, eps, tiny):
@@ -67,36 +61,34 @@ def address(xp, tw, v, f, eps, tiny):
 
 def squares(xp, memory, f, out):
     """Squared lengths of all rows."""
-    xp.matmul(f.ones, xp.multiply(memory, memory, out=f.over_memory), out=out)
+    xp.matmul(f.ones, xp.multiply(memory, memory, out=f.change), out=out)
 
 
 def read_and_write(xp, v, f):
     """reads = w M, then M (1 - w e) + w a; for several heads all erasures, then all additions.
 
-    A product of inner length two makes e w - 1, and another a w; broadcasting would take three
-    times as long.  The squares for the next step are taken while the memory is still in the cache.
+    A product of inner length two makes e w - 1 and a w; broadcasting would take three times as long.
+    The squares for the next step are taken while the memory is still in the cache.
     """
-    change, addition, after = f.over_memory, f.addition, v.memory_after
+    change, after = f.change, v.memory_after
     xp.matmul(v.reading, v.memory_rows, out=v.reads)
-    if v.writing.shape[1] == 1:
+    if v.writes == 1:
         v.written_by[...] = v.writing
-        xp.matmul(v.erase_columns, v.written, out=change)
+        xp.matmul(v.changing_columns, v.written, out=f.changes)
         change *= v.memory
-        xp.matmul(v.write_columns, v.written, out=addition)
-        xp.subtract(addition, change, out=after)
+        xp.subtract(f.addition, change, out=after)
     else:
-        xp.matmul(v.write_columns, v.writing, out=addition)
+        xp.matmul(v.write_columns, v.writing, out=f.addition)
         after[...] = v.memory
         for left in _left(v):
             after *= left
-        after += addition
+        after += f.addition
     squares(xp, after, f, v.squares_after)
 
 
 def _left(v):
     """What each write head leaves of every number: 1 - w e, (b, w, n)."""
-    heads = range(v.writing.shape[1])
-    return [1 - v.erase_columns[:, :, h, None] * v.writing[:, h, None, :] for h in heads]
+    return [1 - v.erase_columns[:, :, h, None] * v.writing[:, h, None, :] for h in range(v.writes)]
 
 
 def read_and_write_back(xp, v, d, g):
@@ -108,16 +100,17 @@ def read_and_write_back(xp, v, d, g):
     dmemory, dproduct = g.dmemory, g.dproduct
     xp.matmul(g.dreads, v.memory, out=g.dreading)
     xp.multiply(dmemory, v.memory, out=dproduct)
-    xp.matmul(d.write_vector, dmemory, out=g.dwriting)
-    xp.matmul(dmemory, v.writing_columns, out=d.dwrite_vector_columns)
-    if v.writing.shape[1] == 1:
-        g.dwriting += xp.matmul(d.minus_erase, dproduct, out=g.dwriting_by_erasing)
-        xp.matmul(dproduct, v.writing_columns, out=d.dminus_erase_columns)
+    if v.writes == 1:
+        xp.matmul(d.changing, g.dmemory_and_product, out=g.dwriting_by_each)
+        xp.add(*g.dwriting_by_each, out=g.dwriting)
+        xp.matmul(g.dmemory_and_product, v.writing_columns, out=d.dchanging_columns)
         xp.matmul(v.erase_columns, v.written, out=dproduct)
         dproduct *= dmemory
         return
+    xp.matmul(d.write_vector, dmemory, out=g.dwriting)
+    xp.matmul(dmemory, v.writing_columns, out=d.dwrite_vector_columns)
     left = _left(v)
-    for h in range(len(left)):  # products of the others, not quotients: 1 - w e may be zero
+    for h in range(v.writes):  # products of the others, not quotients: 1 - w e may be zero
         dleft = dproduct
         for other in left[:h] + left[h + 1 :]:
             dleft = dleft * other
@@ -148,17 +141,15 @@ def address_back(xp, tw, v, d, g):
     # shift
     for outside, inside in g.dseams:
         outside[...] = inside
-    for window, dshift in zip(v.windows, d.dshift_at):
+    for window, dshift in zip(v.windows, g.dshift_at):
         dot(dinside, window, dshift)
     multiply(g.dwindows[0], v.shift_at[0], out=dw)
     for window, amount in zip(g.dwindows[1:], v.shift_at[1:]):
         dw += multiply(window, amount, out=g.over_rows)
-    dshift = d.dshift
-    dot(dshift, v.shift, mean_flat)
-    dshift -= mean
-    dot(dshift, v.shift, mean_flat)
-    dshift -= mean
-    dshift *= v.shift
+    dshift, shift = g.dshift, v.shift
+    dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
+    dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
+    multiply(dshift, shift, out=d.dshift)
     # gate and content; the softmax is content * norm, its logits cosine * slope, and share = gate * norm
     dot(dw, v.content, mean_flat)
     mean *= v.norm
@@ -194,15 +185,15 @@ def memory_back(xp, v, d, g):
 
 def slopes(xp, tw, f, g, sizes, tiny):
     """What the backward multiplies by, for many steps at once, in blocks that fit a cache."""
-    e, c, w = sizes.emitted(), sizes.emitted(spare=2 * sizes.width), sizes.width
+    e, c, w = sizes.emitted(), sizes.squashed(), sizes.width
     shape = (sizes.steps, sizes.batch, sizes.writes, w)
-    g.write_vector[...] = f.raw[:, :, e["write_vector"]].reshape(shape)
-    xp.negative(f.squashed[:, :, c["erase"]].reshape(shape), out=g.minus_erase)
+    g.changing[:, 0] = f.raw[:, :, e["write_vector"]].reshape(shape)
+    xp.negative(f.squashed[:, :, c["erase"]].reshape(shape), out=g.changing[:, 1])
     xp.multiply(f.inverse[:-1], f.inverse[:-1], out=g.inverse_squared)
     # erase came negated; the slope of a gate is gate (1 - gate)
     erase, gate = sizes.writes * w, sizes.heads
     slope = g.head_slopes[:, :, :erase]
-    tw.rising_slope(f.raw[:, :, e["erase"]], f.squashed[:, :, c["erase"]], slope)
+    tw.rising_slope(f.exponentials_of_heads[:, :, c["erase"]], f.squashed[:, :, c["erase"]], slope)
     xp.negative(slope, out=slope)
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
     xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
@@ -210,7 +201,7 @@ def slopes(xp, tw, f, g, sizes, tiny):
     block = max(1, 2**15 // max(1, sizes.batch * sizes.heads * sizes.rows))
     for start in range(0, sizes.steps, block):
         now = slice(start, start + block)
-        moved, sharpness = f.moved[now], f.squashed[now, :, c["sharpness"], None]
+        moved, sharpness = f.moved[now], f.positive[now, 1, :, :, None]
         xp.maximum(f.logs[now], NEVER, out=g.logs[now])
         # d weightings / d moved = sharpness w / moved; where nothing moved to it is 0, or 1 / sum if
         # sharpness is exactly one

@@ -41,7 +41,7 @@ from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
 from . import _ntm_heads as heads
-from ._ntm_buffers import lease_backward, lease_forward, sizes_of
+from ._ntm_buffers import lease_forward
 from ._ntm_controller import (
     carried_weights,
     control,
@@ -50,6 +50,8 @@ from ._ntm_controller import (
     emitting_weights,
     negated,
 )
+from ._ntm_scratch import lease_backward
+from ._ntm_sizes import sizes_of
 
 
 def ntm_lstm_forward(
@@ -152,9 +154,7 @@ def _backward(saved, doutputs, dlast):
         xp.matrix_transpose(recurrent),
         xp.matrix_transpose(weights.head_weights),
     )
-    if (
-        sizes.batch > 1
-    ):  # a product of several rows wants the transposed weights in order, one of a single row not
+    if sizes.batch > 1:  # a product of several rows wants the transposed weights in order
         g.back_to_carried[...], g.back_to_hidden[...] = back_to_carried, back_to_hidden
         back_to_carried, back_to_hidden = g.back_to_carried, g.back_to_hidden
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)

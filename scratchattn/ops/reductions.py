@@ -39,6 +39,7 @@ from itertools import pairwise, product
 from math import prod
 
 from ..backend import arange_like, array_module, real
+from ..numbering import one_axis
 from ..op import Case, Op, register
 
 
@@ -106,7 +107,7 @@ def cumulative_sum_forward(a, *, axis=-1):
     TypeError for an axis of another kind, ValueError for one out of range and for ``a`` without axes.
     """
     xp = array_module(a)
-    axis = _one_axis(a.shape, axis)
+    axis = one_axis("cumulative_sum", axis, a.ndim)
     return xp.cumulative_sum(a, axis=axis), axis
 
 
@@ -153,28 +154,13 @@ def _reduced(op, shape, axis, keepdims=False):
     given = tuple(range(len(shape))) if axis is None else (axis,) if type(axis) is int else axis
     if type(given) is not tuple or any(type(i) is not int for i in given):
         raise TypeError(f"{op}: axis must be None, an int or a tuple of ints, got {axis!r}")
-    axes = sorted(_positive(op, shape, i, axis) for i in given)
+    axes = sorted(one_axis(op, i, len(shape)) for i in given)
     for i, j in pairwise(axes):
         if i == j:
             raise ValueError(f"{op}: axis {i} of a {shape} is given twice in {axis}")
     if op != "sum" and any(shape[i] == 0 for i in axes):
         raise ValueError(f"{op}: a must hold something along axis {axis}, got shape {shape}")
     return tuple(axes), tuple(1 if i in axes else n for i, n in enumerate(shape))
-
-
-def _one_axis(shape, axis):
-    if type(axis) is not int:
-        raise TypeError(f"cumulative_sum: axis must be an int, got {axis!r}")
-    return _positive("cumulative_sum", shape, axis, axis)
-
-
-def _positive(op, shape, i, axis):
-    ndim = len(shape)
-    if not ndim:
-        raise ValueError(f"{op}: a must have the axis {axis}, got shape ()")
-    if not -ndim <= i < ndim:
-        raise ValueError(f"{op}: axis must be in {-ndim} to {ndim - 1}, got {axis} for a {shape}")
-    return i % ndim
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -189,7 +175,7 @@ def _reduced_shape(op):
 
 
 def _cumulative_shape(shape, *, axis=-1):
-    _one_axis(shape, axis)
+    one_axis("cumulative_sum", axis, len(shape))
     return [shape]
 
 

@@ -30,7 +30,7 @@ Source: the Python array API standard, v2024.12, "Manipulation functions".
 from math import prod
 
 from ..backend import array_module
-from ..numbering import positions
+from ..numbering import one_axis, positions
 from ..op import Case, Op, register
 
 
@@ -81,7 +81,7 @@ def concat_loops(*arrays, axis=0, math=None):
 
 def concat_shapes(*shapes, axis=0):
     """The shape of the output; ValueError if another axis than ``axis`` differs."""
-    axis = _axis("concat", axis, len(shapes[0]))
+    axis = one_axis("concat", axis, len(shapes[0]))
     before, after = shapes[0][:axis], shapes[0][axis + 1 :]
     for i, shape in enumerate(shapes):
         if shape != (*before, *shape[axis : axis + 1], *after) or len(shape) != len(shapes[0]):
@@ -106,7 +106,7 @@ def stack_loops(*arrays, axis=0, math=None):
 
 def stack_shapes(*shapes, axis=0):
     """The shape of the output; ValueError if the shapes differ."""
-    axis = _axis("stack", axis, len(shapes[0]) + 1)
+    axis = one_axis("stack", axis, len(shapes[0]) + 1)
     for i, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(f"stack: arrays[{i}] must be {shapes[0]} like arrays[0], got {shape}")
@@ -115,7 +115,7 @@ def stack_shapes(*shapes, axis=0):
 
 def split_forward(a, *, sections, axis=0):
     """Parts of a along ``axis``: ``sections`` equal ones, or one for each size in ``sections``."""
-    axis = _axis("split", axis, a.ndim)
+    axis = one_axis("split", axis, a.ndim)
     sizes = _sizes(a.shape, sections, axis)
     return _cut(a, sizes, axis), axis
 
@@ -139,7 +139,7 @@ def split_loops(a, *, sections, axis=0, math=None):
 
 def split_shapes(a, *, sections, axis=0):
     """The shape of each part; ValueError if the parts are not the whole."""
-    axis = _axis("split", axis, len(a))
+    axis = one_axis("split", axis, len(a))
     return [(*a[:axis], n, *a[axis + 1 :]) for n in _sizes(a, sections, axis)]
 
 
@@ -160,7 +160,7 @@ def _sizes(shape, sections, axis):
 
 def unstack_forward(a, *, axis=0):
     """The arrays that lie along ``axis``, which is gone from them."""
-    axis = _axis("unstack", axis, a.ndim)
+    axis = one_axis("unstack", axis, a.ndim)
     return _layers(a, axis), axis
 
 
@@ -176,16 +176,8 @@ def unstack_loops(a, *, axis=0, math=None):
 
 def unstack_shapes(a, *, axis=0):
     """The shape of each output."""
-    axis = _axis("unstack", axis, len(a))
+    axis = one_axis("unstack", axis, len(a))
     return [a[:axis] + a[axis + 1 :]] * a[axis]
-
-
-def _axis(op, axis, ndim):
-    if type(axis) is not int:
-        raise TypeError(f"{op}: axis must be an int, got {axis!r}")
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"{op}: axis must be one of {ndim}, got {axis}")
-    return axis % ndim
 
 
 def _cut(a, sizes, axis):

@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def environment(library="numpy"):
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("NumPy", np.__version__),
         ("SciPy", version("scipy") or "not installed"),
-        ("BLAS", blas()),
+        ("BLAS", in_words(blas()[0])),
         (
             "arrays",
             f"CuPy {version('cupy') or ''}, on a GPU" if library == "cupy" else "NumPy, on the processor",
@@ -39,15 +40,36 @@ def version(package):
 
 
 def blas():
-    """NumPy's linear algebra in words; its kernels and threads too if threadpoolctl is installed."""
-    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    name = f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
+    """One dictionary per linear algebra library in this process, NumPy's first.
+
+    Keys library, version, architecture, threads, of.  Without threadpoolctl, NumPy's by name only.
+    """
     try:
-        from threadpoolctl import threadpool_info
+        import threadpoolctl
     except ImportError:
-        return f"{name}, kernels and threads unknown (threadpoolctl is not installed)"
-    for pool in threadpool_info():
-        if pool["user_api"] == "blas" and "scipy.libs" not in pool["filepath"]:
-            kernels = pool.get("architecture") or "unknown"
-            return f"{name}, {kernels} kernels, {pool['num_threads']} thread(s)"
-    return f"{name}, kernels and threads unknown"
+        built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+        found = dict.fromkeys(("architecture", "threads"), None)
+        return [{"library": built.get("name"), "version": built.get("version"), "of": "numpy"} | found]
+    import scipy.linalg  # noqa: F401 - brings its own
+
+    found = [
+        {
+            "library": pool["internal_api"],
+            "version": pool["version"],
+            "architecture": pool.get("architecture"),
+            "threads": pool["num_threads"],
+            "of": next(
+                (name for name in ("scipy", "numpy") if name in Path(pool["filepath"]).parent.name), ""
+            ),
+        }
+        for pool in threadpoolctl.threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return sorted(found, key=lambda pool: pool["of"] != "numpy")
+
+
+def in_words(pool):
+    """A dictionary of ``blas`` as text."""
+    threads = "threads unknown" if pool["threads"] is None else f"{pool['threads']} thread(s)"
+    kernels = f"{pool['architecture']} kernels" if pool["architecture"] else "kernels unknown"
+    return f"{pool['library']} {pool['version']}, {kernels}, {threads}"
