@@ -104,6 +104,7 @@ LEFT_OUT = {  # sizes at which all of a gradient is what eps leaves of it, and d
     "layer_norm.d": 2,
 }
 BELOW = {"classes": "c", "indices": "n"}  # integers from zero to below the size of this letter
+TIED = {"dnc_read_weighting.m": lambda sizes: 1 + 2 * sizes["k"]}  # sizes that others decide
 
 
 @cache
@@ -209,6 +210,7 @@ def calls(draw, op, params=None, scales=scales, batches=batches, empty=True):
     assume(all(LEFT_OUT.get(f"{op.name}.{letter}") != size for letter, size in sizes.items()))
     if empty and letters and draw(st.integers(0, 9)) == 9:
         sizes[draw(st.sampled_from(letters))] = 0
+    sizes |= {letter: tied(sizes) for letter in letters if (tied := TIED.get(f"{op.name}.{letter}"))}
     batch = draw(batches)
     shapes = [draw(_shapes(op, argument, sizes, batch)) for argument in arguments]
     seed, scale = draw(seeds), draw(scales)
