@@ -135,7 +135,7 @@ class Op:
             if name in self.inputs:
                 places[self.inputs.index(name)] = value
             elif name in self._params:
-                params[name] = value
+                params[name] = self._param(name, value)
             else:
                 known = ", ".join([*self.inputs, *self._params])
                 raise TypeError(f"{self.name}: no argument is called {name!r}; it takes {known}")
@@ -147,6 +147,19 @@ class Op:
                 filled[place] = value
             inputs = tuple(filled)
         return inputs, params
+
+    def _param(self, name, value):
+        """``value`` if it is of the kind of the default; texts and shapes the op itself looks at."""
+        kind = type(self._params[name])
+        if kind is bool and type(value) is not bool:
+            raise TypeError(f"{self.name}: {name} must be True or False, got {value!r}")
+        if kind is float:
+            if not isinstance(value, (int, float)) or type(value) is bool:
+                raise TypeError(f"{self.name}: {name} must be a number, got {value!r}")
+            if value != value:
+                raise ValueError(f"{self.name}: {name} must be a number, got NaN")
+            return value if type(value) is int else float(value)  # a NumPy scalar would decide the precision
+        return value
 
 
 def _kind_of(x):

@@ -29,12 +29,19 @@ class Params:
     """
 
     def __init__(self, shapes, flat=None, dtype="float64"):
+        if not hasattr(shapes, "items"):
+            raise TypeError(
+                f"Params: shapes must be a mapping of names to shapes, got {type(shapes).__name__}"
+            )
+        for name, shape in shapes.items():
+            if type(shape) not in (tuple, list) or any(type(n) is not int or n < 0 for n in shape):
+                raise TypeError(f"Params: the shape of {name} must be a tuple of sizes, got {shape!r}")
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         size = sum(map(prod, self.shapes.values()))
         if flat is None:
             flat = backend.asarray([0.0] * size, dtype=dtype)
-        if flat.shape != (size,):
-            raise ValueError(f"Params: flat must have shape ({size},), got {flat.shape}")
+        if _shape(flat) != (size,):
+            raise ValueError(f"Params: flat must have shape ({size},), got {_shape(flat)}")
         if not getattr(getattr(flat, "flags", None), "c_contiguous", True):
             raise ValueError("Params: flat must be contiguous, or its parts could not be views of it")
         self.flat, self.version = flat, 0
@@ -82,8 +89,10 @@ class Params:
         if set(values) != set(self.shapes):
             raise ValueError(f"Params: names {sorted(self.shapes)} expected, got {sorted(values)}")
         for name, value in values.items():
-            if tuple(value.shape) != self.shapes[name]:
-                raise ValueError(f"Params: {name} must have shape {self.shapes[name]}, got {value.shape}")
+            if _shape(value) != self.shapes[name]:
+                raise ValueError(f"Params: {name} must have shape {self.shapes[name]}, got {_shape(value)}")
+            if value.dtype != self.dtype:
+                raise TypeError(f"Params: {name} must be {self.dtype}, got {value.dtype}")
         with self.overwriting():
             for name, value in values.items():
                 self._views[name][...] = value
@@ -109,9 +118,15 @@ class Params:
 
     def gradient(self, loss, leaves):
         """d loss / d leaves as a Params, for a scalar tensor ``loss``."""
+        if type(loss) is not Tensor:
+            raise TypeError(f"Params.gradient: loss must be a Tensor, got {type(loss).__name__}")
         if loss.shape != ():
             raise ValueError(f"Params.gradient: loss must be a scalar, got shape {loss.shape}")
         one = array_module(loss.data).ones_like(loss.data)
         grads = pull_back([loss], [one], [leaves[name] for name in self.shapes])
         xp = array_module(self.flat)
         return Params(self.shapes, xp.concat([xp.reshape(g, (-1,)) for g in grads]))
+
+
+def _shape(value):
+    return getattr(value, "shape", type(value).__name__)

@@ -1,6 +1,6 @@
-"""Refusals that depend on the numbers: an index out of range, a probability that is none.
+"""Refusals that no signature states: an index out of range, a probability that is none, a setting.
 
-Looked at on the host only: on a GPU the look alone would wait for the device.
+Numbers in arrays are looked at on the host only: on a GPU the look alone would wait for the device.
 """
 
 from .backend import array_module
@@ -27,3 +27,30 @@ def refuse_repeats(name, permutation):
         if wrong.any():
             found = permutation[wrong][0].tolist()
             raise ValueError(f"{name} must hold each of 0..{n - 1} once, got {found}")
+
+
+def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
+    """TypeError or ValueError, naming class and field, unless every field of a dataclass is what it must be.
+
+    ``at_least``: field -> the least int; ``positive``: fields that are numbers above zero; ``one_of``:
+    field -> what is allowed; ``flags``: fields that are True or False.
+    """
+    who = type(settings).__name__
+    for name, least in dict(at_least).items():
+        value = getattr(settings, name)
+        if type(value) is not int:
+            raise TypeError(f"{who}: {name} must be an int, got {value!r}")
+        if value < least:
+            raise ValueError(f"{who}: {name} must be at least {least}, got {value}")
+    for name in positive:
+        value = getattr(settings, name)
+        if not isinstance(value, (int, float)) or type(value) is bool:
+            raise TypeError(f"{who}: {name} must be a number, got {value!r}")
+        if not value > 0:
+            raise ValueError(f"{who}: {name} must be positive, got {value!r}")
+    for name, allowed in dict(one_of).items():
+        if getattr(settings, name) not in allowed:
+            raise ValueError(f"{who}: {name} must be one of {list(allowed)}, got {getattr(settings, name)!r}")
+    for name in flags:
+        if type(getattr(settings, name)) is not bool:
+            raise TypeError(f"{who}: {name} must be True or False, got {getattr(settings, name)!r}")

@@ -131,7 +131,7 @@ def vjp(f, *primals):
     ``f`` takes tensors and returns a tensor or a tuple of tensors; the values come back as
     arrays, in the same tuple.  The pullback may be called any number of times.
     """
-    inputs = [Tensor(p) for p in primals]
+    inputs = [_leaf("vjp", i, p) for i, p in enumerate(primals)]
     out = f(*inputs)
     outputs = out if isinstance(out, tuple) else (out,)
     for y in outputs:
@@ -172,16 +172,24 @@ def hvp(f, primals, tangents, h=1e-100):
     """
     if len(primals) != len(tangents):
         raise TypeError(f"hvp: {len(primals)} tangents expected, got {len(tangents)}")
+    primals = [_leaf("hvp", i, x).data for i, x in enumerate(primals)]
     h = max(h, 1e-20) if any(x.dtype.itemsize == 4 for x in primals) else h
-    stepped = []
     for i, (x, v) in enumerate(zip(primals, tangents)):
-        if x.shape != v.shape or x.dtype != v.dtype:
-            raise ValueError(f"hvp: tangent {i} is {v.shape} {v.dtype} for a primal {x.shape} {x.dtype}")
-        stepped.append(x + v * (1j * h))
+        came = getattr(v, "shape", type(v).__name__), getattr(v, "dtype", "")
+        if came != (x.shape, x.dtype):
+            raise ValueError(f"hvp: tangent {i} must be {x.shape} {x.dtype}, got {came[0]} {came[1]}")
+    stepped = [x + v * (1j * h) for x, v in zip(primals, tangents)]
     y, pullback = vjp(f, *stepped)
     if y.shape != ():
         raise ValueError(f"hvp: f must return a scalar, got shape {y.shape}")
     return tuple(g.imag / h for g in pullback(array_module(y).ones_like(y)))
+
+
+def _leaf(caller, i, primal):
+    try:
+        return Tensor(primal)
+    except TypeError as wrong:
+        raise TypeError(f"{caller}: primal {i}: {wrong}") from None
 
 
 def _newest_first(tensors):

@@ -301,9 +301,9 @@ def test_a_hessian_vector_product_is_checked():
     x = np.ones(3)
     with pytest.raises(TypeError, match="1 tangents expected, got 2"):
         hvp(total, (x,), (x, x))
-    with pytest.raises(ValueError, match=r"tangent 0 is \(2,\) float64 for a primal \(3,\) float64"):
+    with pytest.raises(ValueError, match=r"tangent 0 must be \(3,\) float64, got \(2,\) float64"):
         hvp(total, (x,), (x[:2],))
-    with pytest.raises(ValueError, match=r"tangent 0 is \(3,\) float32"):
+    with pytest.raises(ValueError, match=r"tangent 0 must be \(3,\) float64, got \(3,\) float32"):
         hvp(total, (x,), (x.astype(np.float32),))
     with pytest.raises(ValueError, match=r"must return a scalar, got shape \(3,\)"):
         hvp(cube, (x,), (x,))

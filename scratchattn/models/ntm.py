@@ -28,11 +28,13 @@ from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, n
 from ..ops.axes import broadcast_to
 from ..ops.softmax import softmax
 from ..parameters import Params
+from ..refusals import check_settings
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
     "engine": ("fused", "reference"),
     "memory": ("uniform", "constant"),
+    "dtype": ("float32", "float64"),
 }
 
 
@@ -58,13 +60,9 @@ class NTM:
     """"constant": 1e-6 everywhere; "uniform": the fixed numbers above."""
 
     def __post_init__(self):
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"NTM: {name} must be one of {allowed}, got {getattr(self, name)!r}")
-        for name in ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"NTM: {name} must be at least 1, got {getattr(self, name)}")
-        if self.shifts % 2 == 0 or self.shifts < 1:
+        sizes = ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads", "shifts")
+        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
+        if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
 
     heads = property(lambda self: self.read_heads + self.write_heads)

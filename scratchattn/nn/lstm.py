@@ -8,6 +8,7 @@ Source: Hochreiter, Schmidhuber, Neural Computation 9 (1997) 1735; see ``ops/lst
 from ..ops.choice import where
 from ..ops.lstm_cell import lstm_cell
 from ..ops.shaping import stack, unstack
+from .checked import checked
 
 
 def lstm_shapes(inputs, units):
@@ -19,6 +20,10 @@ def lstm_shapes(inputs, units):
     }
 
 
+@checked(
+    "x(t,b,d), hidden(b,h), cell(b,h), input_weights(d,4h), hidden_weights(h,4h), bias(4h), lengths?!(b)",
+    lengths="integer",
+)
 def lstm(x, hidden, cell, input_weights, hidden_weights, bias, lengths=None):
     """Hidden over time, last hidden, last cell.
 

@@ -119,9 +119,9 @@ def pad_loops(a, *, widths, value=0.0, math=None):
 
 def pad_shapes(a, *, widths, value=0.0):
     """The shape of the output; ValueError unless there is a pair of sizes for each axis."""
-    pairs = [
-        whole_numbers("pad", "widths", pair) for pair in (widths if type(widths) is not int else [widths])
-    ]
+    if type(widths) not in (tuple, list):
+        raise TypeError(f"pad: widths must be a pair of sizes for each axis of a {a}, got {widths!r}")
+    pairs = [whole_numbers("pad", "widths", pair) for pair in widths]
     if len(pairs) != len(a) or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ValueError(f"pad: widths must be a pair of sizes for each axis of a {a}, got {widths!r}")
     return [tuple(before + n + after for n, (before, after) in zip(a, pairs))]

@@ -98,7 +98,7 @@ def softmax_attention_forward(
     dropout_keep.
     """
     xp = array_module(query, key, value, bias, keep, dropout_keep)
-    _check(soft_cap, dropout_rate, dropout_keep)
+    _check(scale, soft_cap, dropout_rate, dropout_keep)
     given = [x for x in (query, key, value, bias, keep, dropout_keep) if x is not None]
     shapes, batch = [x.shape for x in given], stretched(*[x.shape[:-2] for x in given])
     (queries, width), keys = query.shape[-2:], key.shape[-2]
@@ -168,7 +168,10 @@ def softmax_attention_loops(
     return out, weights, log_sum_exp
 
 
-def _check(soft_cap, dropout_rate, dropout_keep):
+def _check(scale, soft_cap, dropout_rate, dropout_keep):
+    for name, value in (("scale", scale), ("soft_cap", soft_cap)):
+        if value is not None and (not isinstance(value, (int, float)) or value != value):
+            raise TypeError(f"softmax_attention: {name} must be None or a number, got {value!r}")
     if soft_cap is not None and not soft_cap > 0:
         raise ValueError(f"softmax_attention: soft_cap must be None or positive, got {soft_cap!r}")
     if not 0 <= dropout_rate < 1:

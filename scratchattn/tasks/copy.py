@@ -22,6 +22,7 @@ from .. import backend
 from ..op import REGISTRY
 from ..ops.choice import where
 from ..ops.losses import binary_cross_entropy
+from ..refusals import check_settings
 
 
 class CopyBatch(NamedTuple):
@@ -50,16 +51,17 @@ class Copy:
     metric = "wrong_bits"
 
     def __post_init__(self):
-        if not 1 <= self.shortest <= self.longest:
-            raise ValueError(
-                f"Copy: 1 <= shortest <= longest expected, got {self.shortest} and {self.longest}"
-            )
+        check_settings(self, at_least={"bits": 1, "shortest": 1, "longest": 1}, flags=("together",))
+        if self.shortest > self.longest:
+            raise ValueError(f"Copy: longest must be at least shortest, {self.shortest}, got {self.longest}")
 
     inputs = property(lambda self: self.bits + 1)
     outputs = property(lambda self: self.bits)
 
     def batch(self, rng, size, dtype="float32"):
         """``size`` sequences drawn from ``rng``, on the backend in use."""
+        if type(size) is not int or size < 0:
+            raise ValueError(f"Copy.batch: size must be an int, at least 0, got {size!r}")
         drawn = rng.integers(self.shortest, self.longest + 1, size=1 if self.together else size)
         lengths = np.broadcast_to(drawn, (size,))
         longest = int(lengths.max())

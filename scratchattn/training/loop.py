@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import to_numpy
+from ..refusals import check_settings
 from .log import Log
 from .optimisers import OPTIMISERS, clip_by_value
 from .progress import progress
@@ -44,11 +45,15 @@ class Settings:
     """Steps between checkpoints, 0 for one at the end only."""
 
     def __post_init__(self):
-        for name in ("steps", "batch", "eval_every", "eval_batches", "eval_batch", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Settings: {name} must be at least 1, got {getattr(self, name)}")
-        if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"Settings: optimiser must be one of {list(OPTIMISERS)}, got {self.optimiser!r}")
+        counts = ("steps", "batch", "eval_every", "eval_batches", "eval_batch", "log_every")
+        check_settings(
+            self,
+            at_least=dict.fromkeys(counts, 1) | {"seed": 0, "checkpoint_every": 0},
+            positive=("learning_rate", "clip"),
+            one_of={"optimiser": OPTIMISERS},
+        )
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"Settings: decay must be from 0 to 1, got {self.decay!r}")
 
 
 def train(model, task, settings, directory=None, *, watch=None, quiet=False):
