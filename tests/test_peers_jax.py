@@ -1,4 +1,4 @@
-"""JAX as a second opinion: whole cells written down anew in it, values, gradients, Hessian-vector products."""
+"""JAX as a second opinion: whole cells written anew in it; values, gradients, Hessian-vector products."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def ntm_in_jax(jax, reads):
     jnp, nn = jax.numpy, jax.nn
 
     def sequence(x, r, m, w, h, c, wx, wh, b, wp, bp, wo, bo):
-        (batch, heads, n), width, units = w.shape, m.shape[2], h.shape[1]
+        (batch, heads, _), width, units = w.shape, m.shape[2], h.shape[1]
         writes = heads - reads
         outputs = []
         for x_t in x:
