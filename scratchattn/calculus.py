@@ -134,6 +134,45 @@ def attended_sum(xp, weights, rows, attend, turned=False):
     )
 
 
+def additive_scores(xp, inputs, keep, activation):
+    """v . f(Q W + K U + b) for every pair: scores (..., q, k), f(h) (..., q, k, a) and the slopes of f there.
+
+    ``inputs`` are query, key, vector, query_weights, key_weights, bias, the last three None or arrays;
+    ``activation`` is "tanh" or "relu".  What is not kept has h = 0, whatever stands there.
+    """
+    query, key, vector, query_weights, key_weights, bias = inputs
+    query = query if query_weights is None else xp.matmul(query, query_weights)
+    key = key if key_weights is None else xp.matmul(key, key_weights)
+    h = xp.expand_dims(query, axis=-2) + xp.expand_dims(key, axis=-3)
+    if bias is not None:
+        h = h + xp.expand_dims(bias, axis=(-3, -2))
+    if keep is not None:
+        h = xp.where(xp.expand_dims(keep, axis=-1), h, 0)
+    if activation == "tanh":
+        z, slope = tanh(xp, h)
+    else:
+        above = real(h) > 0
+        z, slope = xp.where(above, h, 0), xp.where(above, xp.ones_like(h), 0)
+    return xp.sum(z * xp.expand_dims(vector, axis=(-3, -2)), axis=-1), z, slope
+
+
+def additive_scores_backward(xp, inputs, z, slope, dscore):
+    """Gradients for the ``inputs`` of ``additive_scores``, still with all leading axes; see the op."""
+    query, key, vector, query_weights, key_weights, _ = inputs
+    dscore = xp.expand_dims(dscore, axis=-1)
+    dvector = xp.sum(dscore * z, axis=(-3, -2))
+    dh = dscore * xp.expand_dims(vector, axis=(-3, -2)) * slope
+    dquery, dkey = xp.sum(dh, axis=-2), xp.sum(dh, axis=-3)
+    dbias, dquery_weights, dkey_weights = xp.sum(dquery, axis=-2), None, None
+    if query_weights is not None:
+        dquery_weights = xp.matmul(xp.matrix_transpose(query), dquery)
+        dquery = xp.matmul(dquery, xp.matrix_transpose(query_weights))
+    if key_weights is not None:
+        dkey_weights = xp.matmul(xp.matrix_transpose(key), dkey)
+        dkey = xp.matmul(dkey, xp.matrix_transpose(key_weights))
+    return dquery, dkey, dvector, dquery_weights, dkey_weights, dbias
+
+
 def sigmoid(xp, z):
     """1 / (1 + exp(-z)) and its slope."""
     negative = real(z) < 0
@@ -163,3 +202,18 @@ def unit(xp, x, eps):
 def unit_backward(xp, unit_x, length, dunit):
     """g(x) = (g(x') - x' (x' . g(x'))) / length, for every eps: since d length / dx = x'."""
     return (dunit - unit_x * xp.sum(unit_x * dunit, axis=-1, keepdims=True)) / length
+
+
+def products(xp, factors, axis):
+    """The product along ``axis``, counted from the end, and for each factor that of all the others.
+
+    Without a division: what stands before each, times what stands after it.
+    """
+    at = lambda part: (..., part, *[slice(None)] * (-1 - axis))
+    before = [xp.ones_like(xp.sum(factors, axis=axis))]
+    after = [before[0]]
+    for i in range(factors.shape[axis]):
+        before = [*before, before[-1] * factors[at(i)]]
+        after = [factors[at(-1 - i)] * after[0], *after]
+    others = xp.stack(before, axis=axis)[at(slice(None, -1))] * xp.stack(after, axis=axis)[at(slice(1, None))]
+    return before[-1], others

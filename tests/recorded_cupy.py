@@ -228,7 +228,7 @@ def _wrapped_around(name, a, indices, axis=None, out=None):
     """Arguments with the indices brought into range."""
     n = a.size if axis is None else a.shape[axis]
     indices = _unwrap(indices)
-    indices = ndarray(np.mod(indices, n)) if n else indices
+    indices = ndarray(np.mod(indices, n) if n else indices)
     return (a, indices, axis) if name == "take_along_axis" else (a, indices, axis, out)
 
 

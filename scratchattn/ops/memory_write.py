@@ -42,6 +42,7 @@ the memory write of Graves et al., Nature 538 (2016) 471.
 """
 
 from ..backend import array_module, sum_to_shape
+from ..calculus import products
 from ..op import Case, Op, Variant, register
 
 _ORDERS = ("erase_all_then_add", "sequential", "sum_of_erasures")
@@ -113,7 +114,7 @@ def _write(memory, weights, erase, write_vector, order):
     else:
         share = xp.expand_dims(weights, axis=-1)  # (..., h, n, 1)
         factors = (1 - share) + share * xp.expand_dims(1 - erase, axis=-2)  # (..., h, n, w)
-        kept, others = _products(xp, factors)
+        kept, others = products(xp, factors, axis=-3)
     written = memory * kept + xp.matmul(xp.matrix_transpose(weights), write_vector)
     return written, (memory, weights, erase, write_vector, kept, others)
 
@@ -126,17 +127,6 @@ def _write_backward(step, dwritten):
     dweights = dweights + xp.matmul(write_vector, xp.matrix_transpose(dwritten))
     derase = xp.sum(derased * xp.expand_dims(weights, axis=-1), axis=-2)
     return dwritten * kept, dweights, derase, xp.matmul(weights, dwritten)
-
-
-def _products(xp, factors):
-    """The product over the heads, (..., n, w), and for each head that of all the others, (..., h, n, w)."""
-    before = [xp.ones_like(xp.sum(factors, axis=-3))]
-    after = [before[0]]
-    for h in range(factors.shape[-3]):
-        before = [*before, before[-1] * factors[..., h, :, :]]
-        after = [factors[..., -1 - h, :, :] * after[0], *after]
-    others = xp.stack(before, axis=-3)[..., :-1, :, :] * xp.stack(after, axis=-3)[..., 1:, :, :]
-    return before[-1], others
 
 
 # ---- evidence ---------------------------------------------------------------
