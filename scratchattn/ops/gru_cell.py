@@ -229,9 +229,10 @@ def cases(rng):
     yield case("no sequence", b=0, h=1, zero=NAMES)
     yield case("two batches with the same weights", batch=(2,), b=1, h=1)
     yield case("a state of zeros", held=0.0, reset="after", zero=("hidden_weights",))
-    yield case("a small state, kept beside a candidate of one", gates=(0.0, 35.0, 25.0), held=1e-6)
-    yield case("all is kept", b=1, d=1, h=1, gates=(0.0, 1e4, -1e4), zero=NAMES[:1] + NAMES[2:])
-    yield case("all is new", b=1, d=1, h=1, gates=(1e4, -1e4, 0.0))
+    kept = {"b": 1, "d": 1, "h": 1, "zero": NAMES[:1] + NAMES[2:]}
+    yield case("a small state, all of it kept", gates=(0.0, 1e4, 1e4), held=1e-6, **kept)
+    yield case("a small negative state, all of it kept", gates=(0.0, 1e4, -1e4), held=-1e-6, **kept)
+    yield case("all of it new, and small", scale=1e-6, h=1, gates=(0.0, -1e4, 0.0), held=1.0)
 
 
 def the_state_lies_between_the_old_one_and_one(inputs, params, out):
