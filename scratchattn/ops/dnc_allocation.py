@@ -46,7 +46,8 @@ cumprod, whose gradient divides, away from zero.
     1e-6    DeepMind, ixaxaar, Csordas, jingweiz, bgavran
 
 Usage is taken as it comes and never clipped: beyond [0, 1], where rounding may lead, the equations go
-on to hold, with weights beyond [0, 1] by as much.
+on to hold, with weights beyond [0, 1] by as much.  Several write heads allocate in turn, each from a
+usage that counts what those before it are about to take: ``nn/dnc_addressing``.
 
 Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature
 538 (2016) 471, Methods, "Dynamic memory allocation".
