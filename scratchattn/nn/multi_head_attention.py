@@ -11,9 +11,9 @@ Who attends to whom
 -------------------
 ``lengths``, ``keep``, ``causal`` and ``window`` hold all at once.  ``causal`` is as in
 ``softmax_attention``, or an int: query i is at the place of key i + causal and sees none after it.  A
-query that attends to nothing has heads of zero, so out is the output bias.  A key that nobody
-attends to by ``lengths`` and ``keep``, and a query that attends to nobody, are not read: NaN there reaches
-no output and no gradient.
+query that attends to nothing has heads of zero, so out is the output bias.  What comes after ``lengths``
+is padding and never read: NaN there reaches no output and no gradient.  What the others exclude
+reaches no output either, but is projected, since a later chunk may attend to it.
 
 Cache
 -----
@@ -137,11 +137,10 @@ def multi_head_attention(
         start = {"top_left": 0, "bottom_right": keys - queries}.get(causal, causal)
     if lengths is not None:
         keep = both(keep, (arange_like(lengths, keys) < lengths[..., None])[..., None, None, :])
-    query = _where_any(keep, -1, query)
     projected = _heads(query, weights.query_weights, weights.query_bias, heads)
     if rotate is not None:
         projected = rotate(projected, start)
-    cache = _remember(cache, _where_any(keep, -2, key), _where_any(keep, -2, value), weights, groups, rotate)
+    cache = _remember(cache, key, value, weights, groups, lengths, rotate)
     if type(causal) is int:
         keep, causal, window = both(keep, _seen(query, queries, keys, start, window)), None, None
     attended = softmax_attention(
@@ -173,11 +172,11 @@ def self_attention(x, weights, *, heads, lengths=None, keep=None, cache=None, **
     if rows is None:
         return multi_head_attention(x, x, x, weights, heads=heads, keep=keep, cache=cache, **rest)
     keep = both(keep, rows[..., None, :, :])
-    x = where(rows, x, 0.0)
+    x = without_padding(x, rows)
     attended = multi_head_attention(
         x, x, x, weights, heads=heads, keep=keep, lengths=lengths, cache=cache, **rest
     )
-    return attended._replace(out=where(rows, attended.out, 0.0))
+    return attended._replace(out=without_padding(attended.out, rows))
 
 
 def running_rows(x, lengths, cache=None):
@@ -186,6 +185,11 @@ def running_rows(x, lengths, cache=None):
         return None
     past = 0 if cache is None else cache.key.shape[-2]
     return (arange_like(lengths, x.shape[-2]) + past < lengths[..., None])[..., None]
+
+
+def without_padding(x, rows):
+    """x (..., t, d), and zero where ``rows`` (..., t, 1) are padding; None: none is."""
+    return x if rows is None else where(rows, x, 0.0)
 
 
 def _check(query, key, value, weights, heads, lengths, keep, causal, cache):
@@ -233,10 +237,12 @@ def _swapped(x):
     return transpose(x, axes=(*range(n - 3), n - 2, n - 3, n - 1))
 
 
-def _remember(cache, key, value, weights, groups, rotate):
+def _remember(cache, key, value, weights, groups, lengths, rotate):
     """The cache with new keys and values behind its own."""
     if key is None:
         return cache
+    rows = running_rows(key, lengths, cache)
+    key, value = without_padding(key, rows), without_padding(value, rows)
     new_key = _heads(key, weights.key_weights, weights.key_bias, groups)
     new_value = _heads(value, weights.value_weights, weights.value_bias, groups)
     if rotate is not None:
@@ -244,22 +250,6 @@ def _remember(cache, key, value, weights, groups, rotate):
     if cache is None:
         return KeyValues(new_key, new_value)
     return KeyValues(concat(cache.key, new_key, axis=-2), concat(cache.value, new_value, axis=-2))
-
-
-def _where_any(keep, axis, x):
-    """x, and zero in the rows that ``keep`` leaves alone: of keys for the axis -2, of queries for -1.
-
-    The rows of x are the last ones that keep speaks of: of keys, some may stand in the cache.
-    """
-    if keep is None or x is None:
-        return x
-    xp = array_module(keep)
-    rows = xp.any(keep, axis=axis)  # (..., h|1, k|1 or q|1), or without the heads
-    if keep.ndim > 2:
-        rows = xp.any(rows, axis=-2)
-    if rows.shape[-1] > 1:
-        rows = rows[..., rows.shape[-1] - x.shape[-2] :]
-    return where(rows[..., None], x, 0.0)
 
 
 def _seen(like, queries, keys, start, window):
