@@ -1,0 +1,247 @@
+"""One step of a Differentiable Neural Computer, as the paper tells it.
+
+A batch of ``b`` memories of ``n`` rows, each ``w`` wide, with ``r`` read heads and ``h`` write heads (the
+paper has one).  What a step finds has no prime, what it makes has one:
+
+    chi    = [x, reads]
+    shown  = controller(chi)                                        a stack of LSTMs
+    xi     = shown W_xi                                             what all heads are told: ``dnc_interface``
+
+    psi_i  = prod_r (1 - free_gate_r w^r_i)                         what was read may be free now
+    u'_i   = (u_i + w^w_i - u_i w^w_i) psi_i                        usage
+    a      = allocation(u')                                         the free rows
+    c^w_i  = softmax_i(strength^w cos(key^w, M_i))                  the rows that are alike
+    w'^w   = write_gate (allocation_gate a + (1 - allocation_gate) c^w)
+    M'_i   = M_i (1 - w'^w_i erase) + w'^w_i write_vector
+
+    L'_ij  = (1 - w'^w_i - w'^w_j) L_ij + w'^w_i p_j,  L'_ii = 0    i was written just after j
+    p'     = (1 - sum_i w'^w_i) p + w'^w                            the row written last
+    f, b   = L' w^r, L'^T w^r                                       onwards and back
+    c^r_i  = softmax_i(strength^r cos(key^r, M'_i))                 of the memory just written
+    w'^r   = pi_b b + pi_c c^r + pi_f f
+    reads' = w'^r M'
+    y      = shown W_y + reads' W_r
+
+Conventions
+-----------
+``DNCConvention`` has what implementations do differently; its fields are keywords here.  Several write
+heads are as in google-deepmind/dnc: they allocate one after the other, each finding in use what those
+before it are about to take; all erase, then all add; each has a link and a precedence of its own.
+Each layer of the controller sees chi and the layer below, and all layers are shown, side by side.
+Biases of xi and y, which the paper has not, are optional.
+
+Products with parameters are taken one sequence at a time: alone, a sequence is what it is in a batch, to
+the bit.
+
+Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature
+538 (2016) 471, Methods.
+"""
+
+from typing import Any, NamedTuple
+
+from .. import backend
+from ..ops.axes import broadcast_to, expand_dims, squeeze
+from ..ops.choice import where
+from ..ops.cosine_addressing import cosine_addressing
+from ..ops.directional_weightings import directional_weightings
+from ..ops.dnc_allocation import dnc_allocation
+from ..ops.dnc_linkage import dnc_linkage
+from ..ops.dnc_read_weighting import dnc_read_weighting
+from ..ops.dnc_usage import dnc_usage, retention
+from ..ops.dnc_write_weighting import dnc_write_weighting
+from ..ops.lstm_cell import lstm_cell
+from ..ops.memory_read import memory_read
+from ..ops.memory_write import memory_write
+from ..ops.shaping import concat, reshape, stack, unstack
+from ..ops.sharpening import sharpening
+from .dnc_convention import DNCConvention
+from .dnc_interface import interface, interface_size
+from .lstm import keep_ended, lstm_shapes
+
+LINK_EPS = 1e-6  # added to a weighting along the links before it is sharpened, as Csordas does
+
+
+class DNCState(NamedTuple):
+    """What a step hands to the next."""
+
+    memory: Any  # (b, n, w)
+    usage: Any  # (b, n)
+    link: Any  # (b, h, n, n)
+    precedence: Any  # (b, h, n)
+    write_weightings: Any  # (b, h, n)
+    read_weightings: Any  # (b, r, n)
+    reads: Any  # (b, r, w)
+    controller: Any = ()  # of a stack of LSTMs: ((hidden, cell), ...), each (b, units); else the controller's
+
+
+class DNCWeights(NamedTuple):
+    """The parameters of a cell."""
+
+    controller: (
+        Any  # of a stack of LSTMs: ((input_weights, hidden_weights, bias), ...); else the controller's
+    )
+    interface_weights: Any  # (c, xi), of all that the controller shows
+    output_weights: Any  # (c, o)
+    read_output_weights: Any  # (r w, o)
+    interface_bias: Any = None  # (xi)
+    output_bias: Any = None  # (o)
+
+
+def dnc_shapes(
+    inputs, outputs, units, layers, width, read_heads, write_heads=1, *,
+    masked=False, sharpen_links=False, biases=False,
+):  # fmt: skip
+    """Parameter shapes of the cell with a stack of ``layers`` LSTMs of ``units`` each."""
+    shapes, seen = {}, inputs + read_heads * width
+    for layer in range(1, layers + 1):
+        below = units if layer > 1 else 0
+        shapes |= {f"{name}_{layer}": shape for name, shape in lstm_shapes(seen + below, units).items()}
+    columns = interface_size(width, read_heads, write_heads, masked=masked, sharpen_links=sharpen_links)
+    shapes["interface_weights"] = (layers * units, columns)
+    shapes["output_weights"] = (layers * units, outputs)
+    shapes["read_output_weights"] = (read_heads * width, outputs)
+    return shapes | ({"interface_bias": (columns,), "output_bias": (outputs,)} if biases else {})
+
+
+def dnc_weights(named):
+    """DNCWeights of a mapping with the names of ``dnc_shapes``."""
+    layers = sum(name.startswith("hidden_weights_") for name in named)
+    parts = ("input_weights", "hidden_weights", "bias")
+    stacked = tuple(tuple(named[f"{part}_{layer}"] for part in parts) for layer in range(1, layers + 1))
+    rest = {name: named[name] for name in DNCWeights._fields[1:] if name in named}
+    return DNCWeights(stacked, **rest)
+
+
+def dnc_start(batch, rows, width, read_heads, write_heads=1, *, units=0, layers=0, dtype="float64"):
+    """The state before the first step: zeros, as in the paper; with ``layers``, of their LSTMs too."""
+
+    def blank(*shape):
+        zero = backend.asarray(0.0, dtype=dtype)
+        return broadcast_to(zero, shape=(batch, *shape)) + 0.0
+
+    return DNCState(
+        memory=blank(rows, width),
+        usage=blank(rows),
+        link=blank(write_heads, rows, rows),
+        precedence=blank(write_heads, rows),
+        write_weightings=blank(write_heads, rows),
+        read_weightings=blank(read_heads, rows),
+        reads=blank(read_heads, width),
+        controller=tuple((blank(units), blank(units)) for _ in range(layers)),
+    )
+
+
+def dnc_step(x, state, weights, *, controller=None, **convention):
+    """One step: x (b, i), a DNCState, DNCWeights -> outputs (b, o), the next DNCState.
+
+    ``controller``: chi (b, i + r w), its state, its weights -> what it shows (b, c), its next state; the
+    state is any nesting of tuples of arrays whose first axis is b.  None: ``lstm_stack``.
+    ``convention``: fields of DNCConvention.
+    """
+    return _step(x, state, weights, controller or lstm_stack, DNCConvention(**convention))
+
+
+def dnc_sequence(xs, state, weights, lengths=None, *, controller=None, **convention):
+    """The steps one after the other: xs (t, b, i) -> outputs (t, b, o), the last DNCState.
+
+    ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
+    zeros, and its padding is never read.  The rest as for ``dnc_step``.
+    """
+    convention, outputs = DNCConvention(**convention), []
+    for t, x in enumerate(unstack(xs)):
+        running = None if lengths is None else lengths > t
+        if running is not None:
+            x = where(running[:, None], x, 0.0)
+        y, new = _step(x, state, weights, controller or lstm_stack, convention)
+        state = _keep_ended(running, new, state)
+        outputs.append(y if running is None else where(running[:, None], y, 0.0))
+    if not outputs:
+        nothing = weights.output_weights[:0]
+        return reshape(nothing, shape=(0, xs.shape[1], nothing.shape[1])), state
+    return stack(*outputs), state
+
+
+def lstm_stack(chi, state, layers):
+    """Every layer sees chi and the layer below; all layers are shown, side by side."""
+    chi, shown, new_state = expand_dims(chi, axis=-2), [], []
+    for (hidden, cell), weights in zip(state, layers, strict=True):
+        seen = concat(chi, shown[-1], axis=-1) if shown else chi
+        hidden, cell = lstm_cell(seen, expand_dims(hidden, axis=-2), expand_dims(cell, axis=-2), *weights)
+        shown.append(hidden)
+        new_state.append((squeeze(hidden, axis=-2), squeeze(cell, axis=-2)))
+    return squeeze(concat(*shown, axis=-1), axis=-2), tuple(new_state)
+
+
+def _step(x, state, weights, controller, convention):
+    batch, read_heads, width = state.reads.shape
+    chi = concat(x, reshape(state.reads, shape=(batch, read_heads * width)), axis=-1)
+    shown, controller_state = controller(chi, state.controller, weights.controller)
+    raw = _affine(shown, weights.interface_weights, weights.interface_bias)
+    said = interface(raw, width, read_heads, state.link.shape[1], convention)
+
+    kept = retention(said.free_gates, state.read_weightings)
+    stop = convention.stop_write_gradient
+    usage = dnc_usage(state.usage, state.write_weightings, kept, stop_write_gradient=stop)
+    allocation = _allocations(usage, said, convention)
+    alike = content_weightings(
+        said.write_keys, state.memory, said.write_strengths, said.write_masks, convention
+    )
+    writing = dnc_write_weighting(
+        allocation, alike, said.allocation_gates, said.write_gates, said.allocation_complements
+    )
+    left = state.memory * expand_dims(kept, axis=-1) if convention.deallocate else state.memory
+    memory = memory_write(left, writing, said.erase, said.write_vectors)
+
+    link, precedence = dnc_linkage(state.link, state.precedence, writing)
+    onwards, back = directional_weightings(link, expand_dims(state.read_weightings, axis=1))  # (b, h, r, n)
+    if convention.sharpen_links:
+        onwards = sharpening(onwards, said.forward_sharpness, base_eps=LINK_EPS)
+        back = sharpening(back, said.backward_sharpness, base_eps=LINK_EPS)
+    alike = content_weightings(said.read_keys, memory, said.read_strengths, said.read_masks, convention)
+    reading = dnc_read_weighting(alike, onwards, back, said.read_modes, order=convention.mode_order)
+    reads = memory_read(reading, memory)
+
+    outputs = _affine(shown, weights.output_weights, weights.output_bias)
+    outputs = outputs + _affine(
+        reshape(reads, shape=(batch, read_heads * width)), weights.read_output_weights
+    )
+    return outputs, DNCState(memory, usage, link, precedence, writing, reading, reads, controller_state)
+
+
+def _allocations(usage, said, convention):
+    """Where each write head finds free rows, (b, h, n): what one is about to take is in use for the next."""
+    gates = said.write_gates
+    if convention.simulated_gate == "both":
+        gates = gates * said.allocation_gates
+    allocations = [dnc_allocation(usage, eps=convention.allocation_eps)]
+    for gate in unstack(gates, axis=-1)[:-1]:
+        taken = expand_dims(expand_dims(gate, axis=-1) * allocations[-1], axis=-2)
+        usage = dnc_usage(usage, taken)
+        allocations.append(dnc_allocation(usage, eps=convention.allocation_eps))
+    return stack(*allocations, axis=-2)
+
+
+def content_weightings(keys, memory, strengths, masks, convention):
+    """Content weightings (b, heads, n); under masks, every head sees a memory of its own."""
+    cosine = {"form": convention.form, "eps": convention.eps}
+    if masks is None:
+        return cosine_addressing(keys, memory, strengths, **cosine)
+    masks = expand_dims(masks, axis=-2)  # (b, heads, 1, w)
+    keys = expand_dims(keys, axis=-2)
+    keys = keys * masks if convention.mask_keys else keys
+    seen = expand_dims(memory, axis=-3) * masks  # (b, heads, n, w)
+    return squeeze(cosine_addressing(keys, seen, expand_dims(strengths, axis=-1), **cosine), axis=-2)
+
+
+def _affine(x, weights, bias=None):
+    """x W + b, one row of x at a time."""
+    y = squeeze(expand_dims(x, axis=-2) @ weights, axis=-2)
+    return y if bias is None else y + bias
+
+
+def _keep_ended(running, new, old):
+    """``keep_ended`` of every array in a nesting of tuples."""
+    if not isinstance(new, tuple):
+        return keep_ended(running, new, old)
+    parts = [_keep_ended(running, *pair) for pair in zip(new, old, strict=True)]
+    return new._make(parts) if hasattr(new, "_make") else tuple(parts)
