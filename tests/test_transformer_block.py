@@ -6,17 +6,15 @@ from adjoint import hessian_is_symmetric, is_the_adjoint
 
 import scratchattn as sa
 from gradcheck.subject import distance
+from scratchattn.nn.feed_forward import FeedForwardWeights, feed_forward, feed_forward_shapes
 from scratchattn.nn.transformer_block import (
     DecoderWeights,
     EncoderWeights,
-    FeedForwardWeights,
     Keeps,
     decoder_layer,
     decoder_shapes,
     encoder_layer,
     encoder_shapes,
-    feed_forward,
-    feed_forward_shapes,
     gathered,
 )
 
@@ -363,7 +361,7 @@ def test_wrong_calls_are_named(rng, kind, params, error, words):
 
 def test_wrong_shapes_are_named(rng):
     weights = FeedForwardWeights(**drawn(feed_forward_shapes(D, F)))
-    with pytest.raises(ValueError, match="feed_forward: d is both 3 and 4 in x .*, inner_weights"):
+    with pytest.raises(ValueError, match=r"feed_forward: d is both 3 and 4 in x .*, inner_weights"):
         feed_forward(rng.normal(size=(2, 3)), weights)
     with pytest.raises(ValueError, match="multi_head_attention: d is both 3 and 4 in query"):
         layer = Net(encoder_layer, placement="post")

@@ -6,37 +6,27 @@
     post       R(x, f) = N(x + D(f(x)))        the paper; torch's default
     pre        R(x, f) = x + D(f(N(x)))        GPT-2, Llama; the last layer of a stack wants one more N
 
-    feed-forward      act(x W_1 + b_1) W_2 + b_2
-    gated             (act(x W_g + b_g) * (x W_1 + b_1)) W_2 + b_2
-
 N is layer or root-mean-square normalisation, D dropout, on the branch and never on the sum.  An encoder
 layer with causal="bottom_right" is the layer of a GPT, and with the cache a step of it.
 
 Conventions
 -----------
-``activation``: "relu" (the paper), "gelu" and "gelu_tanh" (GPT-2; they differ by up to 5e-4), "silu"
-(gated: SwiGLU, as in Llama and PaLM), "sigmoid" (gated: GLU).  The activation is on the gate's side.
-Gated is what has gate_weights.
-
 Padding, what comes after ``lengths``, is not read, attended to or given a gradient, and out is zero there.
 No array is drawn here: each kind of dropout has its array of booleans, True survives, or None for none.
 torch drops attention weights, both residual branches and the inner layer, all at one rate, as here.
 
 Source: Vaswani et al., "Attention is all you need", arXiv:1706.03762, section 3; pre: Xiong et al.,
-arXiv:2002.04745; gated: Shazeer, arXiv:2002.05202.
+arXiv:2002.04745.
 """
 
 from typing import Any, NamedTuple
 
 from ..calculus import both
 from ..op import REGISTRY
-from ..ops.activations import gelu, relu, sigmoid
-from ..ops.dropout import dropout
-from ..signature import Signature
+from .feed_forward import FeedForwardWeights, dropped, feed_forward, feed_forward_shapes
 from .multi_head_attention import (
     KeyValues,
     MultiHeadWeights,
-    affine,
     multi_head_attention,
     multi_head_shapes,
     running_rows,
@@ -44,28 +34,12 @@ from .multi_head_attention import (
     without_padding,
 )
 
-ACTIVATIONS = {
-    "relu": relu,
-    "gelu": gelu,
-    "gelu_tanh": lambda a: gelu(a, form="tanh"),
-    "silu": lambda a: a * sigmoid(a),
-    "sigmoid": sigmoid,
-}
 NORMS = ("layer_norm", "rms_norm")
 
 
 class NormWeights(NamedTuple):
     scale: Any = None  # (d)
     shift: Any = None  # (d), of layer_norm only
-
-
-class FeedForwardWeights(NamedTuple):
-    inner_weights: Any  # (d, f)
-    outer_weights: Any  # (f, o)
-    inner_bias: Any = None  # (f)
-    outer_bias: Any = None  # (o)
-    gate_weights: Any = None  # (d, f)
-    gate_bias: Any = None  # (f)
 
 
 class EncoderWeights(NamedTuple):
@@ -108,24 +82,6 @@ class Layer(NamedTuple):
     source: Any = None  # KeyValues of the source, for the next chunk
 
 
-_SIGNATURE = Signature(
-    "feed_forward",
-    "x(t,d), inner_weights(d,f), outer_weights(f,o), inner_bias?(f), outer_bias?(o), gate_weights?(d,f), "
-    "gate_bias?(f) -> out(t,o)",
-    {},
-    None,
-)
-
-
-def feed_forward_shapes(features, inner, *, outputs=None, gated=False, bias=True):
-    """Parameter shapes of ``feed_forward``."""
-    outputs = features if outputs is None else outputs
-    shapes = {"inner_weights": (features, inner), "outer_weights": (inner, outputs)}
-    if gated:
-        shapes["gate_weights"] = (features, inner)
-    return shapes | {name.replace("weights", "bias"): shape[1:] for name, shape in shapes.items() if bias}
-
-
 def encoder_shapes(features, heads, inner, *, gated=False, bias=True, norm="layer_norm", **attention):
     """Parameter shapes of ``encoder_layer``, named as in "attention.query_weights".
 
@@ -161,21 +117,6 @@ def gathered(kind, params, prefix=""):
         names = {field: f"{prefix}{part}.{field}" for field in weights._fields}
         parts[part] = weights(**{field: params[name] for field, name in names.items() if name in params})
     return kind(**parts)
-
-
-def feed_forward(x, weights, *, activation="relu", keep=None, dropout_rate=0.0):
-    """Each row on its own: x (..., t, d), FeedForwardWeights -> (..., t, o); ``keep`` (..., t, f)."""
-    _SIGNATURE.check((x, *weights), {})
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"feed_forward: activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}"
-        )
-    inner = affine(x, weights.inner_weights, weights.inner_bias)
-    if weights.gate_weights is None:
-        inner = ACTIVATIONS[activation](inner)
-    else:
-        inner = ACTIVATIONS[activation](affine(x, weights.gate_weights, weights.gate_bias)) * inner
-    return affine(_dropped(inner, keep, dropout_rate), weights.outer_weights, weights.outer_bias)
 
 
 def encoder_layer(
@@ -264,9 +205,9 @@ def _joined(x, branch, norm, keep, how):
     """The next x, and what ``branch`` returned, whose ``out`` joins the stream."""
     if how.placement == "post":
         found = branch(x)
-        return _normed(x + _dropped(found.out, keep, how.rate), norm, how), found
+        return _normed(x + dropped(found.out, keep, how.rate), norm, how), found
     found = branch(_normed(x, norm, how))
-    return x + _dropped(found.out, keep, how.rate), found
+    return x + dropped(found.out, keep, how.rate), found
 
 
 def _fed_forward(x, weights, activation, keeps, how):
@@ -280,10 +221,6 @@ def _fed_forward(x, weights, activation, keeps, how):
 def _normed(x, weights, how):
     given = (weights.scale,) if weights.shift is None else weights
     return REGISTRY[how.norm](x, *given, **how.norm_params)
-
-
-def _dropped(x, keep, rate):
-    return x if keep is None else dropout(x, keep, rate=rate)
 
 
 def _dropping(keep, rate):
