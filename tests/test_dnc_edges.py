@@ -93,6 +93,24 @@ def test_with_write_gates_shut_nothing_changes_but_usage(writers):
     assert (after.write_weightings == 0).all() and (after.usage != state.usage).all()
 
 
+def test_an_allocation_gate_that_is_almost_open_leaves_what_its_complement_says():
+    """At a logit of 40 it is one: with all rows in use, what is written is the 4.2e-18 left for content."""
+    state = somewhere()._replace(usage=np.ones((1, ROWS)), read_weightings=np.zeros((1, 1, ROWS)))
+    (after,) = obey(told(store(WORDS[0], allocation_gates=40.0)), state)
+    same(after.write_weightings.sum(), np.exp(-40.0), 1e-14)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_gradient_of_usage_stops_at_the_write_before_where_it_is_told_to(stopped):
+    """Of one step: nothing but usage looks at where the step before wrote."""
+    (xs,), state = told({"write_gates": 0.3}), somewhere()
+    step = lambda w: flat(
+        obey_once(xs, state._replace(write_weightings=w), stop_write_gradient=stopped)[1][:6]
+    )
+    out, pullback = sa.vjp(step, state.write_weightings)
+    assert pullback(*out)[0].any() != stopped
+
+
 def test_a_certain_write_clears_the_links_of_its_row_and_is_the_last():
     """Edge case 16: row and column of L are zero, p is one-hot."""
     state = somewhere()._replace(

@@ -44,7 +44,6 @@ from ..ops.axes import broadcast_to, expand_dims, squeeze
 from ..ops.choice import where
 from ..ops.cosine_addressing import cosine_addressing
 from ..ops.directional_weightings import directional_weightings
-from ..ops.dnc_allocation import dnc_allocation
 from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
 from ..ops.dnc_usage import dnc_usage, retention
@@ -54,6 +53,7 @@ from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
 from ..ops.shaping import concat, reshape, stack, unstack
 from ..ops.sharpening import sharpening
+from .dnc_addressing import allocations_in_turn
 from .dnc_convention import DNCConvention
 from .dnc_interface import interface, interface_size
 from .lstm import keep_ended, lstm_shapes
@@ -182,13 +182,12 @@ def _step(x, state, weights, controller, convention):
     kept = retention(said.free_gates, state.read_weightings)
     stop = convention.stop_write_gradient
     usage = dnc_usage(state.usage, state.write_weightings, kept, stop_write_gradient=stop)
-    allocation = _allocations(usage, said, convention)
-    alike = content_weightings(
-        said.write_keys, state.memory, said.write_strengths, said.write_masks, convention
-    )
-    writing = dnc_write_weighting(
-        allocation, alike, said.allocation_gates, said.write_gates, said.allocation_complements
-    )
+    both = convention.simulated_gate == "both"
+    taking = said.write_gates * said.allocation_gates if both else said.write_gates
+    allocation = allocations_in_turn(usage, taking, eps=convention.allocation_eps)
+    sought = said.write_keys, state.memory, said.write_strengths, said.write_masks
+    content, gates = content_weightings(*sought, convention), (said.allocation_gates, said.write_gates)
+    writing = dnc_write_weighting(allocation, content, *gates, said.allocation_complements)
     left = state.memory * expand_dims(kept, axis=-1) if convention.deallocate else state.memory
     memory = memory_write(left, writing, said.erase, said.write_vectors)
 
@@ -197,28 +196,15 @@ def _step(x, state, weights, controller, convention):
     if convention.sharpen_links:
         onwards = sharpening(onwards, said.forward_sharpness, base_eps=LINK_EPS)
         back = sharpening(back, said.backward_sharpness, base_eps=LINK_EPS)
-    alike = content_weightings(said.read_keys, memory, said.read_strengths, said.read_masks, convention)
-    reading = dnc_read_weighting(alike, onwards, back, said.read_modes, order=convention.mode_order)
+    sought = said.read_keys, memory, said.read_strengths, said.read_masks
+    content = content_weightings(*sought, convention)
+    reading = dnc_read_weighting(content, onwards, back, said.read_modes, order=convention.mode_order)
     reads = memory_read(reading, memory)
 
+    read = reshape(reads, shape=(batch, read_heads * width))
     outputs = _affine(shown, weights.output_weights, weights.output_bias)
-    outputs = outputs + _affine(
-        reshape(reads, shape=(batch, read_heads * width)), weights.read_output_weights
-    )
+    outputs = outputs + _affine(read, weights.read_output_weights)
     return outputs, DNCState(memory, usage, link, precedence, writing, reading, reads, controller_state)
-
-
-def _allocations(usage, said, convention):
-    """Where each write head finds free rows, (b, h, n): what one is about to take is in use for the next."""
-    gates = said.write_gates
-    if convention.simulated_gate == "both":
-        gates = gates * said.allocation_gates
-    allocations = [dnc_allocation(usage, eps=convention.allocation_eps)]
-    for gate in unstack(gates, axis=-1)[:-1]:
-        taken = expand_dims(expand_dims(gate, axis=-1) * allocations[-1], axis=-2)
-        usage = dnc_usage(usage, taken)
-        allocations.append(dnc_allocation(usage, eps=convention.allocation_eps))
-    return stack(*allocations, axis=-2)
 
 
 def content_weightings(keys, memory, strengths, masks, convention):
