@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from . import derivatives, structure
+from . import certificates, derivatives, exact, structure
 from .subject import Subject
 
 CHECKS = (
@@ -26,6 +26,7 @@ CHECKS = (
     derivatives.backward_is_the_slope,
     derivatives.central_differences_agree,
     derivatives.hessian_is_symmetric,
+    exact.backward_is_the_derivative_in_a_field,
     structure.shapes_are_as_declared,
     structure.values_are_finite,
     structure.backward_is_linear,
@@ -36,6 +37,7 @@ CHECKS = (
     structure.a_row_alone_is_the_row_in_the_batch,
     structure.properties_hold,
 )
+DEEP = (*CHECKS, certificates.error_is_certified, certificates.float32_errs_as_float32_must)
 
 
 def check(op, *, seed=0, checks=CHECKS):
@@ -87,7 +89,7 @@ def check_all(ops, *, seed=0, checks=CHECKS, processes=1):
 def _check_by_name(name, seed, checks):
     from scratchattn import REGISTRY
 
-    return check(REGISTRY[name], seed=seed, checks=[c for c in CHECKS if c.__name__ in checks])
+    return check(REGISTRY[name], seed=seed, checks=[c for c in DEEP if c.__name__ in checks])
 
 
 def summary(results, started):

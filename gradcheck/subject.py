@@ -6,7 +6,7 @@ and absent inputs stay where the case put them.
 
 import numpy as np
 
-from scratchattn.tape import jacobian, vjp
+from scratchattn.tape import Tensor, jacobian, vjp
 
 
 class Subject:
@@ -37,6 +37,10 @@ class Subject:
                     inputs[i] = np.asarray(inputs[i], dtype=np.float32)
         for place, x in zip(self.places, active, strict=True):
             inputs[place] = x
+        arrays = [x.data if type(x) is Tensor else x for x in active]
+        adopt = next((type(x).of for x in arrays if hasattr(type(x), "of")), None)
+        if adopt is not None:  # a number system: its own class holds the booleans and indices too
+            inputs = [adopt(x) if type(x) is np.ndarray or isinstance(x, np.generic) else x for x in inputs]
         return inputs
 
     def function(self, *active):

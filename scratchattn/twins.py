@@ -31,14 +31,15 @@ def twins(array):
     quiet()                 a context in which log(0) and exp(1e4) raise no warning
     """
     xp = array_module(array)
-    is_complex = "complex" in str(array.dtype)
-    made = _MADE.get((xp, is_complex))
+    plain = "float" in str(array.dtype) and xp.__name__ in ("numpy", "cupy")
+    made = _MADE.get((xp, plain))
     if made is None:
-        made = _MADE[xp, is_complex] = _make(xp, is_complex)
+        made = _MADE[xp, plain] = _make(xp, plain)
     return made
 
 
-def _make(xp, is_complex):
+def _make(xp, plain):
+    """``plain``: floats of NumPy or CuPy; for complex numbers and other number systems, the general text."""
     numpy = xp.__name__ == "numpy"
     if numpy:
         add = lambda x, axis, out=None: xp.add.reduce(x, axis, None, out, True)
@@ -49,7 +50,7 @@ def _make(xp, is_complex):
     found = SimpleNamespace(add=add, max=largest, quiet=nullcontext, perhaps=lambda x: True)
     if numpy:
         found.perhaps = lambda x: bool(x.any())
-    if is_complex:
+    if not plain:
         found.dot, found.truly = lambda a, b, out: xp.sum(a * b, axis=-1, out=out), real
         found.rising, found.rising_slope, found.magnitude = _rising, _rising_slope, _magnitude
         found.log1pexp, found.log = _log1pexp, _log

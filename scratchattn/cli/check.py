@@ -19,6 +19,8 @@ FAMILIES = {  # one column each; what is in none of them counts as "rest"
     "float32": ("float32_by_complex_step",),
     "slopes": ("backward_is_the_slope", "central_differences_agree"),
     "Hessian": ("hessian_is_symmetric",),
+    "field": ("backward_is_the_derivative_in_a_field",),
+    "truth": ("error_is_certified", "float32_errs_as_float32_must"),
 }
 DEEP_SEEDS = 3
 SHOWN = 6  # failures written out per op; --json has all
@@ -35,9 +37,13 @@ The columns are the worst errors, each relative to the size of what is compared:
   float32     the adjoint in float32
   slopes      finite differences, in real arithmetic: Ridders' and central
   Hessian     symmetric, by a complex step through the backward
+  field       the adjoint in integers modulo a prime: 0 is exact, and there is no tolerance
+  truth       with --deep: our float64 and float32 against the truth in proven enclosures; 1 is 6 sigma of an
+              honest program's roundoff and a unit in the last place
   rest        structure: shapes, dtypes, finite values, linear, repeatable, inputs untouched, properties
 
---deep repeats all of it with {DEEP_SEEDS} seeds: other numbers, and other sizes where cases draw them.
+--deep adds the truth and repeats all of it with {DEEP_SEEDS} seeds: other numbers, and other sizes where
+cases draw them.
 JSON keys: ok, checks (op, case, check, what, error, tolerance, ok, seed), summary, diagnosis. An error
 that is no number, because something raised or did not fit, is null."""
 
@@ -45,7 +51,7 @@ that is no number, because something raised or did not fit, is null."""
 def add_parser(verbs):
     parser = verb.add(verbs, "check", run, "check gradients, and all else that ops claim", _DESCRIPTION)
     parser.add_argument("ops", metavar="OP", nargs="*", help="an op's name, or file.py:name")
-    parser.add_argument("--deep", action="store_true", help=f"{DEEP_SEEDS} seeds")
+    parser.add_argument("--deep", action="store_true", help=f"{DEEP_SEEDS} seeds, and the truth")
     parser.add_argument(
         "--jobs", type=_positive, metavar="N", help="processes (default: the cores, at most 4)"
     )
@@ -60,11 +66,12 @@ def run(args, screen):
     seeds = [args.seed + i for i in range(DEEP_SEEDS if args.deep else 1)]
     by_op, diagnoses = {}, []
     width = max(len(op.name) for op in ops) + 1
-    screen.say(screen.paint("dim", _header(width)))
-    for op, results, last in _results(ops, seeds, args.jobs or min(4, _cores()), screen):
+    families = {name: checks for name, checks in FAMILIES.items() if args.deep or name != "truth"}
+    screen.say(screen.paint("dim", _header(width, families)))
+    for op, results, last in _results(ops, seeds, args.jobs or min(4, _cores()), args.deep, screen):
         by_op.setdefault(op, []).extend(results)
         if last:
-            screen.say(_line(op, by_op[op], width, screen))
+            screen.say(_line(op, by_op[op], width, families, screen))
             diagnoses += _say_failures(op, by_op[op], screen)
     from gradcheck.evidence import summary
 
@@ -76,22 +83,24 @@ def run(args, screen):
     return report, int(not ok)
 
 
-def _results(ops, seeds, jobs, screen):
+def _results(ops, seeds, jobs, deep, screen):
     """Yield (op, its results for one seed, whether that was the last seed)."""
     import numpy as np
 
-    from gradcheck.evidence import check_all
+    from gradcheck.evidence import CHECKS, DEEP, check_all
 
     known = [op for op in ops if REGISTRY.get(op.name) is op]
     own = [op for op in ops if REGISTRY.get(op.name) is not op]  # only this process has loaded their file
-    done, total = 0, len(ops) * len(seeds)
+    done, total, checks = 0, len(ops) * len(seeds), DEEP if deep else CHECKS
     with _one_blas_thread(), np.errstate(all="ignore"):
         for seed in seeds:
             for group, processes in ((known, min(jobs, len(known))), (own, 1)):
                 if not group:
                     continue
                 screen.progress(f"{done} of {total}  {group[0].name}")
-                for i, (op, results) in enumerate(check_all(group, seed=seed, processes=processes), 1):
+                for i, (op, results) in enumerate(
+                    check_all(group, seed=seed, checks=checks, processes=processes), 1
+                ):
                     done += 1
                     yield op, _with_seed(op, results, seed), seed == seeds[-1]
                     screen.progress(f"{done} of {total}  {group[i].name if i < len(group) else ''}")
@@ -134,17 +143,17 @@ def _cores():
 # ---- what a person reads ----------------------------------------------------
 
 
-def _header(width):
-    families = "".join(f"{name:>10}" for name in FAMILIES)
-    return f"     {'op':{width}}{'cases':>6}{'checks':>8}{families}{'rest':>7}"
+def _header(width, families):
+    names = "".join(f"{name:>10}" for name in families)
+    return f"     {'op':{width}}{'cases':>6}{'checks':>8}{names}{'rest':>7}"
 
 
-def _line(op, results, width, screen):
+def _line(op, results, width, families, screen):
     cases = len({result["case"] for result in results})
     ok = all(result["ok"] for result in results)
     mark = screen.paint("green", "ok  ") if ok else screen.paint("red", "FAIL")
-    cells = [_cell([r for r in results if r["check"] in checks], screen) for checks in FAMILIES.values()]
-    known = {check for checks in FAMILIES.values() for check in checks}
+    cells = [_cell([r for r in results if r["check"] in checks], screen) for checks in families.values()]
+    known = {check for checks in families.values() for check in checks}
     bad = sum(not r["ok"] for r in results if r["check"] not in known)
     rest = screen.paint("red", f"{f'{bad} bad':>7}") if bad else f"{'ok':>7}"
     return f"{mark} {op.name:{width}}{cases:6}{len(results):8}{''.join(cells)}{rest}"

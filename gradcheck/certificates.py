@@ -1,0 +1,67 @@
+"""How far off are our floats?  Against balls that provably hold the truth, in units that the noise allows.
+
+The truth is the op's own text in balls of many digits, at the same inputs and cotangents; what an honest
+program may lose is the spread of the same text under roundoff drawn at random after every operation.
+"""
+
+import numpy as np
+
+from scratchattn.tape import vjp
+
+from .subject import random_like
+
+DIGITS = 60
+RUNS = 12  # of the noise
+SIGMAS = 6
+
+
+def error_is_certified(subject, rng):
+    """Our float64 against the truth: 6 sigma and a unit in the last place of the largest entry."""
+    yield from _compared(subject, rng, "float64")
+
+
+def float32_errs_as_float32_must(subject, rng):
+    """The same in float32, at the inputs rounded to it."""
+    yield from _compared(subject, rng, "float32")
+
+
+def results(subject, cotangents, inputs):
+    """Outputs and gradients of ``subject`` at ``inputs`` of any number system, ``cotangents`` of the same."""
+    out, pullback = vjp(subject.function, *inputs)
+    return [*out, *pullback(*cotangents)]
+
+
+def truth(subject, cotangents, inputs, digits=DIGITS):
+    """What ``results`` is at these floats: arrays of balls.  ArithmeticError if a branch is undecided."""
+    from .numbers.balls import BallArray
+    from .numbers.balls import digits as context
+
+    with context(digits):
+        return results(subject, [BallArray.of(u) for u in cotangents], [BallArray.of(x) for x in inputs])
+
+
+def _compared(subject, rng, dtype):
+    from .numbers.noise import UNITS, spread
+
+    if subject.case.margin == 0 or not all(np.isfinite(x).all() for x in subject.inputs):
+        return
+    cotangents = [u.astype(dtype) for u in random_like(rng, subject.function(*subject.inputs))]
+    inputs = [x.astype(dtype) for x in subject.inputs]
+    if not all(np.isfinite(x).all() for x in inputs):
+        return
+    found = results(subject, cotangents, inputs)
+    wide = [[x.astype(float) for x in xs] for xs in (cotangents, inputs)]
+    exact = [y.floats() for y in truth(subject, *wide)]
+
+    def noisy(*arrays):
+        return results(subject, [arrays[0].of(u) for u in wide[0]] if arrays else wide[0], arrays)
+
+    sigma = spread(noisy, wide[1], dtype, exact, RUNS)
+    for name, y, t, s in zip(_names(subject), found, exact, sigma, strict=True):
+        unit = 2 * UNITS[dtype] * abs(t).max(initial=0)
+        excess = abs(np.asarray(y, float) - t) / (SIGMAS * s + unit + np.finfo(dtype).tiny)
+        yield f"{name}, in 6 sigma and a unit", float(excess.max(initial=0)), 1.0
+
+
+def _names(subject):
+    return [*subject.outputs, *[f"g({name})" for name in subject.names]]
