@@ -9,6 +9,7 @@ Forward
     relu      a if a > 0 else 0                             in [0, inf)
     softplus  log(1 + exp(a))                               in (0, inf)
     oneplus   1 + log(1 + exp(a))                           in (1, inf)
+              both: a for log(1 + exp(a)) where a > threshold
     gelu      a P(a)     erf:  P(a) = (1 + erf(a / sqrt 2)) / 2
                          tanh: P(a) = (1 + tanh u) / 2,     u = sqrt(2 / pi) (a + 0.044715 a^3)
 
@@ -18,7 +19,7 @@ Each entry is alone, so the Jacobian is diagonal and g(a) = f'(a) g, with
 
     sigmoid'  = e / (1 + e)^2                               e = exp(-|a|)
     relu'     = 1 if a > 0 else 0
-    softplus' = oneplus' = s(a)
+    softplus' = oneplus' = s(a)                             1 where a > threshold
     gelu'     = P(a) + a P'(a)      erf:  P' = exp(-a^2 / 2) / sqrt(2 pi)
                                     tanh: P' = 2 s'(2u) u', since (1 + tanh u) / 2 = s(2u)
 
@@ -31,10 +32,11 @@ subtraction, and grow no cosh that overflows at |u| = 90.
 
 Conventions
 -----------
-At 0 ``relu`` has the gradient 0, the branch taken; NaN stays NaN.  ``oneplus`` is the DNC's, where
-many take softplus for its strengths; the NTM's sharpening is 1 + softplus.  ``gelu`` has two forms
-under one name; they differ by 4.732e-4 at a = +-2.699, so weights trained with one are slightly
-wrong in the other.
+At 0 ``relu`` has the gradient 0, the branch taken (Theano's is 1/2 there); NaN stays NaN.  ``oneplus``
+is the DNC's, where many take softplus for its strengths; the NTM's sharpening is 1 + softplus.  torch has
+a ``threshold`` of 20, where the value jumps by 2e-9.  Theano's compiled float64 has one of 16, and keeps
+the sigmoid as the slope.  ``gelu`` has two forms under one name; they differ by 4.732e-4 at a = +-2.699,
+so weights trained with one are slightly wrong in the other.
 
 Source: Graves et al., Nature 538 (2016) 471, Methods (oneplus); Hendrycks, Gimpel, "Gaussian error
 linear units", arXiv:1606.08415 (gelu, both forms).
@@ -62,14 +64,17 @@ def relu_backward(saved, dout):
     return (array_module(dout).where(saved, 0, dout),)
 
 
-def softplus_forward(a):
-    """log(1 + exp(a)), entry by entry, any shape; values at least 0."""
-    return _softplus(array_module(a), a)
+def softplus_forward(a, *, threshold=None):
+    """log(1 + exp(a)), entry by entry, any shape; values at least 0.
+
+    ``threshold``: above this number ``a`` itself; TypeError for what is neither a number nor None.
+    """
+    return _rectified_softly("softplus", a, threshold)
 
 
-def oneplus_forward(a):
-    """1 + log(1 + exp(a)), entry by entry, any shape; values at least 1."""
-    value, slope = _softplus(array_module(a), a)
+def oneplus_forward(a, *, threshold=None):
+    """1 + log(1 + exp(a)), entry by entry, any shape; values at least 1; ``threshold`` as in softplus."""
+    value, slope = _rectified_softly("oneplus", a, threshold)
     return 1 + value, slope
 
 
@@ -86,7 +91,7 @@ def gelu_forward(a, *, form="erf"):
     elif form == "tanh":
         double = 2 * (2 / xp.pi) ** 0.5
         share, slope = _sigmoid(xp, double * (a + 0.044715 * a * a * a))
-        rise = a * slope * (double * (1 + 3 * 0.044715 * a * a))
+        rise = a * slope * (double * (1 + 3 * (0.044715 * a * a)))
     else:
         raise ValueError(f"gelu: form must be 'erf' or 'tanh', got {form!r}")
     return a * share, share + rise
@@ -105,12 +110,12 @@ def relu_loops(a, *, math=None):
     return max(a, 0 * a)
 
 
-def softplus_loops(a, *, math):
-    return math.log1p(math.exp(a))
+def softplus_loops(a, *, threshold=None, math):
+    return math.log1p(math.exp(a)) if threshold is None or a <= threshold else a
 
 
-def oneplus_loops(a, *, math):
-    return 1 + math.log(1 + math.exp(a))
+def oneplus_loops(a, *, threshold=None, math):
+    return 1 + (math.log(1 + math.exp(a)) if threshold is None or a <= threshold else a)
 
 
 def gelu_loops(a, *, form="erf", math):
@@ -119,6 +124,18 @@ def gelu_loops(a, *, form="erf", math):
         return a * math.erfc(-a / math.sqrt(2)) / 2
     u = math.sqrt(2 / math.pi) * (a + 44715 * a**3 / 10**6)
     return a * math.exp(u) / (math.exp(u) + math.exp(-u))
+
+
+def _rectified_softly(op, a, threshold):
+    """softplus and its slope."""
+    xp = array_module(a)
+    value, slope = _softplus(xp, a)
+    if threshold is None:
+        return value, slope
+    if type(threshold) not in (int, float):
+        raise TypeError(f"{op}: threshold must be a number or None, got {threshold!r}")
+    linear = real(a) > threshold
+    return xp.where(linear, a, value), xp.where(linear, 1, slope)
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -154,6 +171,9 @@ def softplus_cases(rng):
     yield Case("nearly zero, nearly linear", (rng.permutation([-40.0, -20.0, 0.0, 20.0, 40.0]),))
     yield Case("nothing but nearly zero", (rng.permutation([-36.0, -35.0, -37.0]),))
     yield Case("extreme", (rng.permutation([-1e4, -1e3, 1e3, 1e4]),))
+    beyond = rng.permutation([19.5, 20.5, -30.0, 0.3, 1e4])
+    yield Case("linear beyond a threshold", (beyond,), {"threshold": 20.0}, margin=0.25)
+    yield Case("at the threshold", (0 * beyond[:2] + 2.0,), {"threshold": 2}, margin=0)
 
 
 def gelu_cases(rng):
@@ -192,12 +212,12 @@ def a_nan_is_not_rectified(inputs, params, out):
 
 def it_differs_from_its_mirror_by_its_argument(inputs, params, out):
     (a,) = inputs
-    mirrored = softplus_forward(-a)[0]
-    assert (abs(out - mirrored - a) <= 1e-15 * (1 + abs(a))).all() and (out >= 0).all()
+    smooth, mirrored = softplus_forward(a)[0], softplus_forward(-a)[0]
+    assert (abs(smooth - mirrored - a) <= 1e-15 * (1 + abs(a))).all() and (out >= 0).all()
 
 
 def it_is_softplus_above_one(inputs, params, out):
-    assert (out == 1 + softplus_forward(inputs[0])[0]).all() and (out >= 1).all()
+    assert (out == 1 + softplus_forward(*inputs, **params)[0]).all() and (out >= 1).all()
 
 
 def what_gelu_lets_through_it_takes_from_the_mirror(inputs, params, out):
@@ -233,15 +253,35 @@ def _op(name, *properties, **rest):
 
 
 sigmoid = _op("sigmoid", halves_mirror_each_other, a_saturated_sigmoid_still_has_a_slope, source="calculus")
-relu = _op(
-    "relu",
-    rectifying_again_changes_nothing,
-    zero_takes_no_gradient,
-    a_nan_is_not_rectified,
+rectified = rectifying_again_changes_nothing, zero_takes_no_gradient, a_nan_is_not_rectified
+relu = _op("relu", *rectified, source="calculus")
+_TORCH = {"threshold": 20.0}
+softplus = _op(
+    "softplus",
+    it_differs_from_its_mirror_by_its_argument,
+    variants=(
+        Variant("deepmind", {}, "google-deepmind/dnc dnc/addressing.py"),
+        Variant("collier", {}, "MarkPKCollier/NeuralTuringMachine ntm.py"),
+        Variant("carpedm20", {}, "carpedm20/NTM-tensorflow ntm_cell.py"),
+        Variant("pytorch_ntm", _TORCH, "loudinthecloud/pytorch-ntm ntm/head.py"),
+        Variant("pytorch_dnc", _TORCH, "ixaxaar/pytorch-dnc dnc/memory.py"),
+        Variant("jingweiz", _TORCH, "jingweiz/pytorch-dnc core/heads/static_head.py"),
+        Variant("kaishengtai", _TORCH, "kaishengtai/torch-ntm NTM.lua"),
+    ),
     source="calculus",
 )
-softplus = _op("softplus", it_differs_from_its_mirror_by_its_argument, source="calculus")
-oneplus = _op("oneplus", it_is_softplus_above_one, source="Nature 538 (2016) 471, Methods")
+oneplus = _op(
+    "oneplus",
+    it_is_softplus_above_one,
+    variants=(
+        Variant("paper", {}, "Nature 538 (2016) 471, Methods"),
+        Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/controller.py"),
+        Variant("adnc", {}, "joergfranke/ADNC adnc/model/utils/tf_functions.py"),
+        Variant("bgavran", {}, "bgavran/DNC src/controller_implementations/dnc/memory.py"),
+        Variant("csordas", _TORCH, "RobertCsordas/dnc Models/DNC.py"),
+    ),
+    source="Nature 538 (2016) 471, Methods",
+)
 gelu = _op(
     "gelu",
     what_gelu_lets_through_it_takes_from_the_mirror,

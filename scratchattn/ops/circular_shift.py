@@ -184,7 +184,8 @@ circular_shift = register(
             ),
             Variant("collier", {"layout": "fft"}, source="MarkPKCollier/NeuralTuringMachine ntm.py"),
             Variant("ntm_lasagne", {"boundary": "zero"}, source="snipsco/ntm-lasagne ntm/heads.py"),
-            Variant("carpedm20", {}, source="carpedm20/NTM-tensorflow ops.py; kaishengtai/torch-ntm"),
+            Variant("carpedm20", {}, source="carpedm20/NTM-tensorflow ops.py"),
+            Variant("kaishengtai", {}, source="kaishengtai/torch-ntm layers/CircularConvolution.lua"),
             Variant("shawntan", {"layout": "plus_to_minus"}, source="shawntan/neural-turing-machines ntm.py"),
             Variant(
                 "jingweiz",

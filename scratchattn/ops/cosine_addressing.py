@@ -51,9 +51,9 @@ With a row of length zero the similarity is 0 in every form.  The gradient by it
 k / D: for eps = 1e-6 and |k| = 2 it is 250 k smoothed, 500 k smoothed_product, 1e6 k added.
 ``none`` has no derivative there and takes zero, also for lengths below the smallest normal number.
 ``zero_gradient="zero"`` holds zero keys and rows constant; "nan" returns what implementations that
-differentiate a bare root get (Collier, carpedm20, shawntan); no variant asks for it.  At a clamp's kink
-the gradient is that of the clamped side.  torch 2.13 conforms to ``clamped`` except for the gradient
-by vectors with 0 < |x| < eps: its clamp is hidden from its autodiff, so that s' stays x / |x|.
+differentiate a bare root get (Collier, carpedm20, shawntan, Csordas); no variant asks for it.  At a
+clamp's kink the gradient is that of the clamped side.  torch 2.13 conforms to ``clamped`` except for the
+gradient by vectors with 0 < |x| < eps: its clamp is hidden from its autodiff, so that s' stays x / |x|.
 
 ``offset`` is added to every entry of key and memory, as pytorch-ntm does.  ``strength`` is used as
 given: softplus, oneplus, exp or ReLU is the caller's business.  Masked content (Csordas) is k m and
@@ -243,15 +243,22 @@ cosine_addressing = register(
             only_direction_matters_where_nothing_is_added,
         ),
         variants=(
-            _variant("paper", "arXiv:1410.5401 eq. 6; fumin/ntm addressing.go", "none"),
-            _variant("deepmind_dnc", "google-deepmind/dnc dnc/addressing.py", "smoothed_added"),
+            _variant("paper", "arXiv:1410.5401 eq. 6", "none"),
+            _variant("fumin", "fumin/ntm addressing.go, but for 0 / 0", "none"),
+            _variant("deepmind", "google-deepmind/dnc dnc/addressing.py", "smoothed_added"),
             _variant("pytorch_dnc", "ixaxaar/pytorch-dnc dnc/util.py", "added"),
+            _variant("csordas", "RobertCsordas/dnc Models/DNC.py", "added"),
+            _variant("adnc", "joergfranke/ADNC adnc/model/memory_units/base_cell.py, but for 0 / 0", "none"),
+            _variant(
+                "bgavran", "bgavran/DNC src/controller_implementations/dnc/memory.py", "normalised", 1e-12
+            ),
             _variant(
                 "pytorch_ntm", "loudinthecloud/pytorch-ntm ntm/memory.py", "clamped", 1e-8, offset=1e-16
             ),
             _variant("collier", "MarkPKCollier/NeuralTuringMachine ntm.py", "added", 1e-8),
             _variant("ntm_lasagne", "snipsco/ntm-lasagne ntm/similarities.py", "smoothed_product"),
             _variant("carpedm20", "carpedm20/NTM-tensorflow ops.py", "added", 1e-3),
+            _variant("kaishengtai", "kaishengtai/torch-ntm layers/SmoothCosineSimilarity.lua", "added", 1e-3),
             _variant("shawntan", "shawntan/neural-turing-machines ntm.py", "added", 1e-5),
             _variant("jingweiz", "jingweiz/pytorch-dnc utils/similarities.py", "smoothed_added"),
             _variant("mostafa_samir", "Mostafa-Samir/DNC-tensorflow dnc/memory.py", "normalised", 1e-12),

@@ -138,8 +138,14 @@ directional_weightings = register(
             swapping_exchanges_the_names,
         ),
         variants=(
-            Variant("deepmind", {"direction": "paper"}, source="google-deepmind/dnc dnc/addressing.py"),
-            Variant("adnc", {"direction": "swapped"}, source="joergfranke/ADNC dnc_cell.py"),
+            Variant("paper", {}, "Nature 538 (2016) 471, Methods"),
+            Variant("deepmind", {}, "google-deepmind/dnc dnc/addressing.py"),
+            Variant("pytorch_dnc", {}, "ixaxaar/pytorch-dnc dnc/memory.py"),
+            Variant("csordas", {}, "RobertCsordas/dnc Models/DNC.py"),
+            Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
+            Variant("jingweiz", {}, "jingweiz/pytorch-dnc core/heads/dynamic_read_head.py"),
+            Variant("bgavran", {}, "bgavran/DNC src/controller_implementations/dnc/memory.py"),
+            Variant("adnc", {"direction": "swapped"}, "joergfranke/ADNC adnc/model/memory_units/dnc_cell.py"),
         ),
         source="Nature 538 (2016) 471, Methods, temporal memory linkage",
     )

@@ -42,7 +42,7 @@ break ties their own way, so an order may be given as ``permutation``, and is th
 ``eps`` takes e + (1 - e) u for u, in here only; 1 - u is then (1 - e) (1 - u).  It keeps TensorFlow's
 cumprod, whose gradient divides, away from zero.
 
-    none    the paper; Mostafa-Samir and ADNC, whose gradient is NaN at u = 0 (they start from 1e-6)
+    none    the paper; Mostafa-Samir and ADNC, whose gradients are NaN where a usage is exactly 0
     1e-6    DeepMind, ixaxaar, Csordas, jingweiz, bgavran
 
 Usage is taken as it comes and never clipped: beyond [0, 1], where rounding may lead, the equations go
@@ -80,8 +80,8 @@ def dnc_allocation_forward(usage, permutation=None, *, eps=0.0):
     place = stable_argsort(order)  # of each row in the order: the inverse permutation
     used = xp.take_along_axis(usage, order, axis=-1)
     free = 1 - used
-    if eps:
-        used, free = eps + (1 - eps) * used, (1 - eps) * free
+    if eps:  # the two sum to one, whatever 1 - eps is as a float
+        used, free = used + eps * free, free - eps * free
     left = _products_before(xp, used)
     allocation = xp.take_along_axis(free * left, place, axis=-1)
     return allocation, (shape, order, place, used, left, eps)
@@ -93,7 +93,7 @@ def dnc_allocation_backward(saved, dallocation):
     xp = array_module(used, dallocation)
     asked = xp.take_along_axis(dallocation, order, axis=-1)
     dused = left * _handed_on(xp, used, asked)
-    dusage = xp.take_along_axis((1 - eps) * dused if eps else dused, place, axis=-1)
+    dusage = xp.take_along_axis(dused - eps * dused if eps else dused, place, axis=-1)
     return (sum_to_shape(dusage, shape),)
 
 
@@ -254,7 +254,7 @@ dnc_allocation = register(
             Variant("paper", {}, "Nature 538 (2016) 471, Methods"),
             Variant("deepmind", _EPS, "google-deepmind/dnc dnc/addressing.py"),
             Variant("pytorch_dnc", _EPS, "ixaxaar/pytorch-dnc dnc/memory.py"),
-            Variant("csordas_dnc", _EPS, "RobertCsordas/dnc Models/DNC.py"),
+            Variant("csordas", _EPS, "RobertCsordas/dnc Models/DNC.py"),
             Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
             Variant("jingweiz", _EPS, "jingweiz/pytorch-dnc core/heads/dynamic_write_head.py"),
             Variant("bgavran", _EPS, "bgavran/DNC src/controller_implementations/dnc/memory.py"),

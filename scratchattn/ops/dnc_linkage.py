@@ -35,7 +35,7 @@ Source: Graves et al., "Hybrid computing using a neural network with dynamic ext
 """
 
 from ..backend import array_module, real, stable_argsort, sum_to_shape
-from ..op import Case, Op, register
+from ..op import Case, Op, Variant, register
 
 
 def dnc_linkage_forward(link, precedence, write_weights):
@@ -178,6 +178,16 @@ dnc_linkage = register(
             the_order_of_two_writes_is_recorded,
             writing_a_row_again_clears_its_links,
             without_a_write_nothing_changes,
+        ),
+        variants=(
+            Variant("paper", {}, "Nature 538 (2016) 471, Methods"),
+            Variant("deepmind", {}, "google-deepmind/dnc dnc/addressing.py"),
+            Variant("pytorch_dnc", {}, "ixaxaar/pytorch-dnc dnc/memory.py"),
+            Variant("csordas", {}, "RobertCsordas/dnc Models/DNC.py"),
+            Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
+            Variant("jingweiz", {}, "jingweiz/pytorch-dnc core/heads/dynamic_write_head.py"),
+            Variant("adnc", {}, "joergfranke/ADNC adnc/model/memory_units/dnc_cell.py"),
+            Variant("bgavran", {}, "bgavran/DNC src/controller_implementations/dnc/memory.py"),
         ),
         source="Nature 538 (2016) 471, Methods, temporal memory linkage",
     )

@@ -284,7 +284,7 @@ dnc_usage = register(
         variants=(
             Variant("paper", {}, "Nature 538 (2016) 471; ixaxaar/pytorch-dnc dnc/memory.py"),
             Variant("deepmind", {"stop_write_gradient": True}, "google-deepmind/dnc dnc/addressing.py"),
-            Variant("csordas_dnc", {"stop_write_gradient": True}, "RobertCsordas/dnc Models/DNC.py"),
+            Variant("csordas", {"stop_write_gradient": True}, "RobertCsordas/dnc Models/DNC.py"),
             Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
             Variant("jingweiz", {}, "jingweiz/pytorch-dnc core/heads/dynamic_write_head.py"),
             Variant("bgavran", {}, "bgavran/DNC src/controller_implementations/dnc/memory.py"),

@@ -6,11 +6,15 @@ Forward
 -------
     w_i = g c_i + (1 - g) p_i
 
+and with ``smoothing`` e, of n rows, (1 - e) g + e / 2 for g and (1 - e) p_i + e / n for p_i.
+
 Backward
 --------
     g(c_i) = g(w_i) g        g(p_i) = g(w_i) (1 - g)        g(g) = sum_i g(w_i) (c_i - p_i)
 
-With 1 - g given as an input q of its own, g(g) = sum_i g(w_i) c_i and g(q) = sum_i g(w_i) p_i.
+With 1 - g given as an input q of its own, g(g) = sum_i g(w_i) c_i and g(q) = sum_i g(w_i) p_i.  With
+smoothing, g and p here are the smoothed ones, and the gradients by what they were made of are (1 - e)
+times these; of q too, since 1 less the smoothed g is q smoothed alike.
 
 Accuracy
 --------
@@ -21,7 +25,8 @@ a sigmoid's complement is the sigmoid of the negated logit, and may be given as 
 Conventions
 -----------
 g is taken as given, and c and p need not sum to one: with the zero weighting that pytorch-ntm
-starts from, w sums to g.  shawntan squeezes the gate first, to (1 - 1e-5) g + 5e-6.
+starts from, w sums to g.  shawntan, who takes logarithms of gates and of what was kept, smooths both
+by 1e-8, which float32 does not show unless one of them is zero.
 
 Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, eq. 7.
 """
@@ -32,37 +37,50 @@ from ..backend import array_module, sum_to_shape
 from ..op import Case, Op, Variant, register
 
 
-def interpolation_forward(content, previous, gate, complement=None):
+def interpolation_forward(content, previous, gate, complement=None, *, smoothing=0.0):
     """Gated weights: (..., n), (..., n), (...), (...) -> (..., n).
 
     ``complement`` is 1 - gate where the caller knows it to more digits than the difference has.
+    ``smoothing`` moves gate and previous by that fraction towards one half and 1 / n; ValueError unless
+    it is in [0, 1).
     """
     xp = array_module(content, previous, gate, complement)
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"interpolation: smoothing must be at least 0 and below 1, got {smoothing!r}")
     opened = xp.expand_dims(gate, axis=-1)
     kept = 1 - opened if complement is None else xp.expand_dims(complement, axis=-1)
-    return opened * content + kept * previous, (content, previous, opened, kept, complement)
+    if smoothing:
+        opened, kept = [(1 - smoothing) * x + smoothing / 2 for x in (opened, kept)]
+        previous = (1 - smoothing) * previous + smoothing / max(previous.shape[-1], 1)
+    return opened * content + kept * previous, (content, previous, opened, kept, complement, smoothing)
 
 
 def interpolation_backward(saved, dweights):
     """Gradients for content, previous, gate, complement, given dweights of shape (..., n)."""
-    content, previous, opened, kept, complement = saved
+    content, previous, opened, kept, complement, smoothing = saved
     xp = array_module(content, dweights)
     along = content - previous if complement is None else content
+    smoothed = (1 - smoothing) * dweights if smoothing else dweights
     dcomplement = None
     if complement is not None:
-        dcomplement = sum_to_shape(xp.sum(dweights * previous, axis=-1), complement.shape)
+        dcomplement = sum_to_shape(xp.sum(smoothed * previous, axis=-1), complement.shape)
     return (
         sum_to_shape(dweights * opened, content.shape),
-        sum_to_shape(dweights * kept, previous.shape),
-        sum_to_shape(xp.sum(dweights * along, axis=-1), opened.shape[:-1]),
+        sum_to_shape(smoothed * kept, previous.shape),
+        sum_to_shape(xp.sum(smoothed * along, axis=-1), opened.shape[:-1]),
         dcomplement,
     )
 
 
-def interpolation_loops(content, previous, gate, complement=None, *, math=None):
+def interpolation_loops(content, previous, gate, complement=None, *, smoothing=0.0, math=None):
     """Eq. 7, one row at a time."""
     kept = 1 - gate if complement is None else complement
-    return [gate * content[i] + kept * previous[i] for i in range(len(content))]
+    share, none = 1 - smoothing, smoothing / 2
+    weights = []
+    for c, p in zip(content, previous):
+        p = share * p + smoothing / len(previous)
+        weights.append((share * gate + none) * c + (share * kept + none) * p)
+    return weights
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -88,12 +106,18 @@ def cases(rng):
     logit = rng.normal(size=(2,)) + 20.0
     two = [rng.dirichlet(np.ones(3), size=2) for _ in range(2)]
     yield Case("gate with its complement", (*two, 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))))
+    smoothed = {"smoothing": 0.125}
+    yield case("smoothed", batch=(2,), params=smoothed)
+    yield case("smoothed, gate shut", gate=0.0, params=smoothed)
+    yield Case("smoothed, with its complement", (*two, gate := rng.uniform(size=2), 1 - gate), smoothed)
+    yield case("smoothed by next to nothing", gate=1.0, params={"smoothing": 1e-8})
     same = rng.uniform(size=3)
     yield Case("nothing to choose", (same, same, rng.uniform(size=())), zero_gradient=("gate",))
 
 
 def weights_lie_between_the_two(inputs, params, out):
-    content, previous, *_ = inputs
+    (content, previous), e = inputs[:2], params.get("smoothing", 0.0)
+    previous = (1 - e) * previous + e / previous.shape[-1]
     assert ((out - content) * (out - previous) <= 1e-16).all()
 
 
@@ -112,7 +136,10 @@ interpolation = register(
         loops=interpolation_loops,
         cases=cases,
         properties=(weights_lie_between_the_two, both_ends_are_exact),
-        variants=(Variant("paper", {}, source="arXiv:1410.5401 eq. 7"),),
+        variants=(
+            Variant("paper", {}, source="arXiv:1410.5401 eq. 7; and all not named here"),
+            Variant("shawntan", {"smoothing": 1e-8}, source="shawntan/neural-turing-machines ntm.py"),
+        ),
         source="arXiv:1410.5401 eq. 7",
     )
 )

@@ -35,12 +35,14 @@ sum_i g(z_i) = 0.  With e in the denominator that sum is K (1 - K) sum_j a_j g(w
 Conventions
 -----------
     denominator_eps   w^c / (sum_j w_j^c + e)           1e-16 in loudinthecloud/pytorch-ntm, where it
-                      takes half of the mass of 128 equal weights at c = 8.6, and all of it at c = 10
+                      takes half of the mass of 128 equal weights at c = 8.6, and all of it at c = 10;
+                      1e-10 in kaishengtai/torch-ntm, the default of torch's nn.Normalize
     base_eps          (w + e)^c / sum_j (w_j + e)^c     1e-6 in ntm-lasagne; Csordas' link sharpening
 
 The others have none.  0^c is 0.  A negative weight (rounding) counts as zero, with zero gradient.  A row
 of zeros gives zeros and zero gradients.  For c < 1, outside the paper's range, the gradient by a zero
-weight, an infinity, is given as zero.  fumin/ntm cuts gradients of weights below 2e-16.
+weight, an infinity, is given as zero.  fumin/ntm cuts the gradients of weights below 2.2e-16, which is
+``where(weights < 2.2e-16, stop_gradient(weights), weights)`` before this op.
 
 Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, eq. 9; in log space as
 shawntan/neural-turing-machines has it.
@@ -226,12 +228,20 @@ sharpening = register(
             scale_does_not_matter_without_eps,
         ),
         variants=(
-            Variant("paper", {}, source="arXiv:1410.5401 eq. 9; and all NTMs not named here"),
+            Variant("paper", {}, source="arXiv:1410.5401 eq. 9"),
+            Variant("collier", {}, source="MarkPKCollier/NeuralTuringMachine ntm.py"),
+            Variant("carpedm20", {}, source="carpedm20/NTM-tensorflow ntm_cell.py"),
+            Variant("jingweiz", {}, source="jingweiz/pytorch-dnc core/heads/static_head.py"),
+            Variant("shawntan", {}, source="shawntan/neural-turing-machines ntm.py"),
+            Variant(
+                "fumin", {}, source="fumin/ntm addressing.go, but for gradients of weights below 2.2e-16"
+            ),
+            Variant("kaishengtai", {"denominator_eps": 1e-10}, source="kaishengtai/torch-ntm NTM.lua"),
             Variant(
                 "pytorch_ntm", {"denominator_eps": 1e-16}, source="loudinthecloud/pytorch-ntm ntm/memory.py"
             ),
             Variant("ntm_lasagne", {"base_eps": 1e-6}, source="snipsco/ntm-lasagne ntm/heads.py"),
-            Variant("csordas_dnc", {"base_eps": 1e-6}, source="RobertCsordas/dnc Models/DNC.py, of links"),
+            Variant("csordas", {"base_eps": 1e-6}, source="RobertCsordas/dnc Models/DNC.py, of links"),
         ),
         source="arXiv:1410.5401 eq. 9",
     )
