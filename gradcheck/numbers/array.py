@@ -110,8 +110,8 @@ class NumberArray(np.ndarray):
             return type(values)(cls.wrap(v) for v in values)
         return np.asarray(values).view(cls)
 
-    @property
-    def real(self):  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def real(self):
         """What decisions look at."""
         return self
 

@@ -52,8 +52,8 @@ class Decidable(flint.arb):
 class BallArray(NumberArray):
     number = flint.arb
 
-    @property
-    def real(self):  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def real(self):
         """What decisions look at."""
         return self.wrap(each(Decidable, self)) if self.dtype == object else self
 

@@ -180,8 +180,8 @@ class FieldArray(NumberArray):
 
         return cls.wrap(each(element, shadows))
 
-    @property
-    def real(self):  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def real(self):
         """For decisions only, so a constant: the tangent is dropped, as a complex step drops it."""
         return self.without_tangents() if self.dtype == object else self
 
