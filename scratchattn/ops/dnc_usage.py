@@ -282,7 +282,8 @@ dnc_usage = register(
             several_heads_are_one_after_the_other,
         ),
         variants=(
-            Variant("paper", {}, "Nature 538 (2016) 471; ixaxaar/pytorch-dnc dnc/memory.py"),
+            Variant("paper", {}, "Nature 538 (2016) 471, Methods"),
+            Variant("pytorch_dnc", {}, "ixaxaar/pytorch-dnc dnc/memory.py"),
             Variant("deepmind", {"stop_write_gradient": True}, "google-deepmind/dnc dnc/addressing.py"),
             Variant("csordas", {"stop_write_gradient": True}, "RobertCsordas/dnc Models/DNC.py"),
             Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),

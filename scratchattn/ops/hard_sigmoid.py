@@ -18,7 +18,8 @@ Conventions
 -----------
 ``slope`` c: 1/5 in Theano and Keras 2, and so in ntm-lasagne; 1/6 in torch and Keras 3.  On a bound the
 number ``t`` itself is 0 or 1 and the gradient a choice, ``on_bound``: it passes ("inside") in Theano and
-TensorFlow, whose clip counts the bound in; it does not ("outside") in torch.nn.functional.hardsigmoid.
+TensorFlow, whose clip counts the bound in; it does not ("outside") in torch.nn.functional.hardsigmoid,
+whose slope in float64 is the 1/6 of float32 (2.13).
 
 Source: Courbariaux, Bengio, David, "BinaryConnect", arXiv:1511.00363, eq. 3, of slope 1/2; here as in
 Theano/Theano theano/tensor/nnet/sigm.py.
