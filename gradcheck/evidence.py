@@ -37,7 +37,12 @@ CHECKS = (
     structure.a_row_alone_is_the_row_in_the_batch,
     structure.properties_hold,
 )
-DEEP = (*CHECKS, certificates.error_is_certified, certificates.float32_errs_as_float32_must)
+DEEP = (
+    *CHECKS,
+    certificates.error_is_certified,
+    certificates.float32_errs_as_float32_must,
+    exact.derivatives_are_certified,
+)
 
 
 def check(op, *, seed=0, checks=CHECKS):

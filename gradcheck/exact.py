@@ -1,12 +1,14 @@
-"""Is the backward the derivative?  Decided without a tolerance, in number systems that do not round."""
+"""Is the backward the derivative?  Decided in number systems that do not round."""
 
 import numpy as np
 
 from scratchattn.op import REGISTRY
 from scratchattn.tape import vjp
 
-from .subject import tupled
+from .numbers.array import NumberArray
+from .subject import random_like, tupled
 
+DIGITS = 60
 _DRAWS = 300  # until all roots exist that an op takes, each with probability one half
 
 
@@ -42,17 +44,57 @@ def _differs(subject, rng):
 
     primals = [FieldArray.random(x, rng) for x in subject.inputs]
     out, pullback = vjp(subject.function, *primals)
-    pushed = out
-    if subject.op.detached is not None:
-        whole, params = subject.whole(primals), subject.case.params
-        held = [_constant(x) for x in subject.op.detached.stopped(*whole, **params)]
-        pushed = tupled(subject.op.detached.forward(*whole, *held, **params))
+    pushed = _differentiated(subject, primals, out)
     cotangents = [FieldArray.random(rng.normal(size=y.shape), rng, tangents=False) for y in out]
     grads = pullback(*cotangents)
-    left = inner([u.values() for u in cotangents], [FieldArray.of(y).tangents() for y in pushed])
+    left = inner([u.values() for u in cotangents], [y.tangents() for y in pushed])
     right = inner([g.values() for g in grads], [x.tangents() for x in primals])
     return left != right
 
 
-def _constant(x):
-    return x.without_tangents() if hasattr(x, "without_tangents") and x.dtype.kind == "O" else x
+def derivatives_are_certified(subject, rng):
+    """<u, J v> - <J^T u, v>, and v . H v by the forward less that by the backward: enclosed around zero.
+
+    By power series in balls of many digits: a proof for these inputs, with no number system of its own.
+    Relative to what is compared; a branch that balls cannot decide, a tie, certifies nothing.
+    """
+    from .numbers.balls import Undecided
+    from .numbers.jets import JetArray, jets
+
+    if subject.case.margin == 0 or not all(np.isfinite(x).all() for x in subject.inputs):
+        return
+    v = random_like(rng, subject.inputs)
+    u = random_like(rng, subject.function(*subject.inputs))
+    with jets(DIGITS):
+        primals = [JetArray.along(x, d) for x, d in zip(subject.inputs, v)]
+        try:
+            out, pullback = vjp(subject.function, *primals)
+            grads = pullback(*[JetArray.of(a) for a in u])
+            pushed = _differentiated(subject, primals, out)
+        except Undecided:
+            return
+
+        def paired(arrays, order, with_):
+            return sum(
+                np.sum(np.asarray(a.coefficient(order)) * b) for a, b in zip(arrays, with_, strict=True)
+            )
+
+        pairs = [("<u, J v> - <J^T u, v>", paired(pushed, 1, u), paired(grads, 0, v))]
+        if subject.op.detached is None:
+            pairs.append(("v . H v, forward less backward", 2 * paired(out, 2, u), paired(grads, 1, v)))
+        for what, left, right in pairs:
+            gap = left - right
+            error = float(abs(gap.mid()) + gap.rad()) if hasattr(gap, "rad") else abs(gap)
+            yield what, error / max(abs(float(left)), 1.0), 10.0**-40
+
+
+def _differentiated(subject, primals, out):
+    """``out``, or what it is on purpose the derivative of: the forward with something held constant."""
+    kind = type(primals[0]) if primals else None
+    if subject.op.detached is not None:
+        whole, params = subject.whole(primals), subject.case.params
+        held = [
+            x.real if isinstance(x, NumberArray) else x for x in subject.op.detached.stopped(*whole, **params)
+        ]
+        out = tupled(subject.op.detached.forward(*whole, *held, **params))
+    return [kind.of(y) for y in out]

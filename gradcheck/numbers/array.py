@@ -90,9 +90,11 @@ class NumberArray(np.ndarray):
 
     number: Any = None  # Python number -> number of the system, exactly; identity on the system's own
 
+    spoken: type = Namespace  # what ``array_module`` returns is made by this
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls.namespace = Namespace(cls)
+        cls.namespace = cls.spoken(cls)
 
     def __array_namespace__(self, *, api_version=None):
         return type(self).namespace

@@ -6,7 +6,7 @@ comparison of two balls that overlap raises, rather than guess the branch.
 
 import flint
 
-from .array import NumberArray, each
+from .array import Namespace, NumberArray, each
 
 
 class Undecided(ArithmeticError):
@@ -49,7 +49,14 @@ class Decidable(flint.arb):
     __hash__ = flint.arb.__hash__
 
 
+class BallNamespace(Namespace):
+    @property
+    def pi(self):
+        return flint.arb.pi()
+
+
 class BallArray(NumberArray):
+    spoken = BallNamespace
     number = flint.arb
 
     @property  # type: ignore[misc]

@@ -40,11 +40,8 @@ class NoisyNamespace(Namespace):
 
 
 class NoisyArray(NumberArray):
+    spoken = NoisyNamespace
     unit = rng = None  # relative roundoff and its source: see ``arithmetic``
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls.namespace = NoisyNamespace(cls)
 
     @classmethod
     def of(cls, values):

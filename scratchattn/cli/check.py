@@ -21,6 +21,7 @@ FAMILIES = {  # one column each; what is in none of them counts as "rest"
     "Hessian": ("hessian_is_symmetric",),
     "field": ("backward_is_the_derivative_in_a_field",),
     "truth": ("error_is_certified", "float32_errs_as_float32_must"),
+    "proof": ("derivatives_are_certified",),
 }
 DEEP_SEEDS = 3
 SHOWN = 6  # failures written out per op; --json has all
@@ -38,6 +39,7 @@ The columns are the worst errors, each relative to the size of what is compared:
   slopes      finite differences, in real arithmetic: Ridders' and central
   Hessian     symmetric, by a complex step through the backward
   field       the adjoint in integers modulo a prime: 0 is exact, and there is no tolerance
+  proof       with --deep: adjoint and Hessian enclosed around zero, by power series in balls
   truth       with --deep: our float64 and float32 against the truth in proven enclosures; 1 is 6 sigma of an
               honest program's roundoff and a unit in the last place
   rest        structure: shapes, dtypes, finite values, linear, repeatable, inputs untouched, properties
@@ -66,7 +68,9 @@ def run(args, screen):
     seeds = [args.seed + i for i in range(DEEP_SEEDS if args.deep else 1)]
     by_op, diagnoses = {}, []
     width = max(len(op.name) for op in ops) + 1
-    families = {name: checks for name, checks in FAMILIES.items() if args.deep or name != "truth"}
+    families = {
+        name: checks for name, checks in FAMILIES.items() if args.deep or name not in ("truth", "proof")
+    }
     screen.say(screen.paint("dim", _header(width, families)))
     for op, results, last in _results(ops, seeds, args.jobs or min(4, _cores()), args.deep, screen):
         by_op.setdefault(op, []).extend(results)
