@@ -107,7 +107,10 @@ LEFT_OUT = {  # sizes at which all of a gradient is what eps leaves of it, and d
     "layer_norm.d": 2,
 }
 BELOW = {"classes": "c", "indices": "n"}  # integers from zero to below the size of this letter
-TIED = {"dnc_read_weighting.m": lambda sizes: 1 + 2 * sizes["k"]}  # sizes that others decide
+TIED = {  # sizes that others decide
+    "dnc_read_weighting.m": lambda sizes: 1 + 2 * sizes["k"],
+    "rotary_positions.d": lambda sizes: 2 * sizes["p"] + sizes["d"],
+}
 
 
 @cache
