@@ -69,6 +69,22 @@ class Namespace:
     def eye_like(self, x, n):
         return self.kind.of(np.eye(n, dtype=float if x.dtype == object else x.dtype))
 
+    def argmax(self, x, axis=None, keepdims=False):
+        """NumPy's own swallows what a comparison of objects raises."""
+        if x.dtype != object:
+            return self.kind.wrap(np.argmax(np.asarray(x), axis=axis, keepdims=keepdims))
+        rows = np.asarray(x).reshape(-1) if axis is None else np.moveaxis(np.asarray(x), axis, -1)
+        places = np.empty(rows.shape[:-1], dtype=np.int64)
+        for at in np.ndindex(places.shape):
+            row, best = rows[at], 0
+            for i in range(1, len(row)):
+                if row[i] > row[best]:
+                    best = i
+            places[at] = best
+        if keepdims:
+            places = places.reshape((1,) * x.ndim) if axis is None else np.expand_dims(places, axis)
+        return self.kind.wrap(places)
+
     def stable_argsort(self, x, axis=-1):
         return self.kind.wrap(np.argsort(np.asarray(x.real), axis=axis, kind="stable"))
 
