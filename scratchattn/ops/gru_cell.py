@@ -176,7 +176,7 @@ def _around(xp, hidden, a):
     candidate, slope = tanh(xp, a)
     e = xp.exp(xp.where(real(a) < 0, 2 * a, -2 * a))
     short = 2 * e / (1 + e)  # of one, by |tanh(a)|
-    one, close = constant(real(a), 1), real(short) < 0.5
+    one, close = constant(real(a), 1.0), real(short) < 0.5
     above = close & (real(a) > 0) & (real(hidden) > 0.5)
     below = close & (real(a) < 0) & (real(hidden) < -0.5)
     level = xp.where(above, one, xp.where(below, -one, 0))

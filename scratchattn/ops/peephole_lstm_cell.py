@@ -64,7 +64,6 @@ def peephole_lstm_cell_forward(
     ``forget_bias``, a number, is added to what opens the forget gate.
     """
     xp = array_module(x, hidden, cell, input_weights, hidden_weights, peepholes, bias)
-    _check(forget_bias)
     h = hidden.shape[-1]
     z = xp.matmul(x, input_weights) + xp.matmul(hidden, hidden_weights) + xp.expand_dims(bias, axis=-2)
     p_i, p_f, p_o = _of_gates(xp, peepholes, h)
@@ -137,11 +136,6 @@ def _of_gates(xp, peepholes, h):
     """The weights of the input, forget and output gate, each (..., 1, h) beside states of (..., b, h)."""
     rows = xp.expand_dims(peepholes, axis=-2)
     return rows[..., :h], rows[..., h : 2 * h], rows[..., 2 * h :]
-
-
-def _check(forget_bias):
-    if type(forget_bias) not in (int, float):
-        raise TypeError(f"peephole_lstm_cell: forget_bias must be a number, got {forget_bias!r}")
 
 
 # ---- evidence ---------------------------------------------------------------
