@@ -31,6 +31,8 @@ Conventions
 with nothing kept (or of length zero) has the weights 0 and takes no gradient.  Elsewhere such a
 row is uniform (-1e9 or the lowest float filled in, annotated-transformer), the *unmasked* softmax
 (-10000 added, google-research/bert), or NaN (-inf, karpathy/nanoGPT).  The last axis is normalised.
+Without the shift, as in MarkPKCollier/NeuralTuringMachine, the same overflows from logits of 89 on in
+float32, 710 in float64.
 Cotangents of what is not kept are ignored.
 
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs",
