@@ -8,6 +8,7 @@ Letters bind to sizes; axes before them broadcast, as in NumPy.  ``?`` after a n
 be None.  ``!``: it has no gradient.  ``4h`` is four times h, ``3`` is three, ``k|1`` may also be
 one.  ``a(n), ... -> b(n)`` takes any number of inputs like the last, ``a(n) -> b(), ...`` returns
 any number of outputs.  ``a(...)`` is of any shape; the op's ``shape_rule`` then says which fit.
+An axis of an output may have the name of an integer param: ``-> filters(n,width)``.
 
 Every message names the op, the argument, what was expected and what came: TypeError for kind,
 ValueError for size.
@@ -109,6 +110,7 @@ class Signature:
             return self.shape_rule(*shapes, **params)
         expected = self._expected(len(shapes))
         sizes, batch = self._bind(expected, shapes)
+        sizes = {name: n for name, n in params.items() if type(n) is int} | sizes
         return [
             (
                 *batch,
