@@ -200,7 +200,9 @@ def drawn_like(rng, arrays):
 @cache
 def params_of(op):
     """Every set of params that the op gives evidence for, or names as a variant."""
-    known = {repr(p): p for p in [case.params for case in cases_of(op)] + [v.params for v in op.variants]}
+    always = {name: cases_of(op)[0].params[name] for name in op._required}  # a variant may leave sizes open
+    named = [always | variant.params for variant in op.variants]
+    known = {repr(p): p for p in [case.params for case in cases_of(op)] + named}
     return tuple(known.values())
 
 
