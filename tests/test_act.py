@@ -409,9 +409,11 @@ def test_edge_case_11_one_step_has_remainder_one_and_no_gradient_for_the_halting
 
 
 def test_edge_case_11_equality_halts():
-    """h = 1/2 exactly, at budgets of 1/2 and of 1."""
-    assert constantly(None, logit=0.0, eps=0.5).steps == 1
-    assert constantly(None, logit=0.0, eps=0.0).steps == 2
+    """h = 1/2 exactly, at budgets of 1/2 and of 1; no step is run beyond."""
+    for eps, steps in ((0.5, 1), (0.0, 2)):
+        seen = []
+        found = constantly(None, logit=0.0, eps=eps, sees=lambda out, _, seen=seen: seen.append(out) or out)
+        assert found.steps == len(seen) == steps
 
 
 def test_edge_case_11_without_eps_only_a_saturated_value_halts_at_once():

@@ -117,6 +117,34 @@ def test_it_is_the_formula_of_each_head_by_itself(rng, kind):
     close([out.out, out.weights], [np.concatenate(heads, -1) @ filled[3] + filled[7], np.stack(rows)], 1e-14)
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"scale": 0.3},
+        {"soft_cap": 0.5},
+        {"window": 1},
+        {"window": (0, None), "causal": "bottom_right"},
+        {"window": 1, "causal": "top_left"},
+        {"dropout_rate": 0.25, "dropout_keep": np.tri(3, 4, 1, dtype=bool)},
+    ],
+    ids=str,
+)
+def test_the_params_of_the_op_are_handed_on(rng, params):
+    weights = drawn(key_width=2, value_width=3)
+    arrays = inputs(rng, weights)
+    q, k, v = (
+        (x @ w + b).reshape(2, x.shape[1], H, -1).swapaxes(1, 2)
+        for x, w, b in zip(arrays, weights, weights[4:])
+    )
+    params = dict(params)
+    keep = params.pop("dropout_keep", None)
+    heads = sa.softmax_attention(q, k, v, None, None, keep, **params)
+    joined = heads.out.swapaxes(1, 2).reshape(2, 3, -1)
+    found = attended(*arrays, *weights, dropout_keep=keep, **params)
+    close(found[:2], [joined @ weights.output_weights + weights.output_bias, heads.weights], 1e-14)
+    assert distance(found.out, attended(*arrays, *weights).out) > 1e-3
+
+
 def test_grouped_queries_are_repeated_keys(rng):
     weights = drawn(**GROUPED)
     arrays = inputs(rng, weights)
@@ -228,6 +256,24 @@ def test_rotated_attention_knows_distances_only(rng):
     assert distance(of_itself(x, *weights).out, here.out) > 1e-3
 
 
+def test_rows_are_rotated_to_the_place_that_causal_gives_them(rng):
+    weights, starts = drawn(**SELF), []
+    query, key, value = inputs(rng, weights, q=2, k=5)
+
+    def noted(x, start):
+        starts.append((x.shape[-2], start))
+        return x
+
+    cache = attended(query, key, value, *weights, rotate=noted).cache
+    for causal in ("top_left", "bottom_right", 1):
+        attended(query, key, value, *weights, rotate=noted, causal=causal)
+    assert starts == [(2, 0), (5, 0), (2, 0), (5, 0), (2, 3), (5, 0), (2, 1), (5, 0)]
+    starts.clear()
+    for causal in (None, "bottom_right"):
+        attended(query, query, query, *weights, rotate=noted, causal=causal, cache=cache)
+    assert starts == [(2, 5), (2, 5)] * 2
+
+
 # ---- edge cases of masks ----------------------------------------------------
 
 
@@ -274,6 +320,10 @@ def test_edge_case_4_causal_with_fewer_queries_than_keys(rng):
             found = outcome(attended, [query, key, value, *weights], causal=causal, window=window)
             truth = outcome(attended, [query, key, value, *weights], keep=keep)
             assert all(abs(a - b).max() <= 1e-13 for a, b in zip(found, truth, strict=True))
+    kept = rng.random((2, 1, 2, 5)) < 0.7
+    found = outcome(attended, [query, key, value, *weights], causal=1, keep=kept)
+    truth = outcome(attended, [query, key, value, *weights], keep=kept & (distance_ <= 1))
+    equal(found, truth)
     assert (attended(query, key, value, *weights, causal=-1).weights[:, :, 0] == 0).all()
 
 

@@ -1,5 +1,7 @@
 """Encoder and decoder layers as compositions of ops: what they promise, and PyTorch's as a second opinion."""
 
+from math import erf
+
 import numpy as np
 import pytest
 from adjoint import hessian_is_symmetric, is_the_adjoint
@@ -8,6 +10,7 @@ import scratchattn as sa
 from gradcheck.subject import distance
 from scratchattn.nn.feed_forward import FeedForwardWeights, feed_forward, feed_forward_shapes
 from scratchattn.nn.transformer_block import (
+    NO_DROPOUT,
     DecoderWeights,
     EncoderWeights,
     Keeps,
@@ -101,47 +104,80 @@ def net(kind, params, seed=0):
 # ---- against the papers -----------------------------------------------------
 
 
-@pytest.mark.parametrize("placement", ["post", "pre"])
-@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu", "sigmoid"])
-@pytest.mark.parametrize("gated", [False, True])
-def test_an_encoder_layer_is_the_formula(rng, placement, activation, gated):
-    """One sequence, one head, no biases in the attention: the paper in a dozen lines of NumPy."""
-    from math import erf
+ACTIVATIONS = {
+    "relu": lambda a: np.maximum(a, 0),
+    "gelu": lambda a: a * (1 + np.vectorize(erf)(a / np.sqrt(2))) / 2,
+    "gelu_tanh": lambda a: a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a**3))) / 2,
+    "silu": lambda a: a / (1 + np.exp(-a)),
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+}
 
-    p = drawn(encoder_shapes(D, 1, F, gated=gated))
-    p |= {name: 0 * w for name, w in p.items() if name.startswith("attention.") and name.endswith("bias")}
-    x = rng.normal(size=(3, D))
+
+def by_hand(p, x, source=None, placement="post", activation="relu", keeps=NO_DROPOUT, rate=0.0):
+    """One sequence, one head, in NumPy; causal if there is a source."""
+
+    def drop(a, keep):
+        return a if keep is None else a * keep / (1 - rate)
 
     def normed(a, part):
         centred = a - a.mean(-1, keepdims=True)
         spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
         return centred / spread * p[f"{part}_norm.scale"] + p[f"{part}_norm.shift"]
 
-    def attend(a):
-        q, k, v = (a @ p[f"attention.{name}_weights"] for name in ("query", "key", "value"))
-        e = np.exp(q @ k.T / np.sqrt(D))
-        return e / e.sum(-1, keepdims=True) @ v @ p["attention.output_weights"]
+    def attend(part, a, rows, keep, seen):
+        q, k, v = (
+            y @ p[f"{part}.{name}_weights"] + p[f"{part}.{name}_bias"]
+            for name, y in (("query", a), ("key", rows), ("value", rows))
+        )
+        e = np.exp(q @ k.T / np.sqrt(D)) * seen
+        attended = drop(e / e.sum(-1, keepdims=True), keep) @ v
+        return attended @ p[f"{part}.output_weights"] + p[f"{part}.output_bias"]
 
     def feed(a):
-        act = {
-            "relu": lambda a: np.maximum(a, 0),
-            "gelu": lambda a: a * (1 + np.vectorize(erf)(a / np.sqrt(2))) / 2,
-            "gelu_tanh": lambda a: a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a**3))) / 2,
-            "silu": lambda a: a / (1 + np.exp(-a)),
-            "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-        }[activation]
         inner = a @ p["feed_forward.inner_weights"] + p["feed_forward.inner_bias"]
-        if gated:
+        act = ACTIVATIONS[activation]
+        if "feed_forward.gate_weights" in p:
             inner = act(a @ p["feed_forward.gate_weights"] + p["feed_forward.gate_bias"]) * inner
         else:
             inner = act(inner)
-        return inner @ p["feed_forward.outer_weights"] + p["feed_forward.outer_bias"]
+        return drop(inner, keeps.inner) @ p["feed_forward.outer_weights"] + p["feed_forward.outer_bias"]
 
-    y = x
-    for part, f in (("attention", attend), ("feed_forward", feed)):
-        y = normed(y + f(y), part) if placement == "post" else y + f(normed(y, part))
-    found = encoder_layer(x, gathered(EncoderWeights, p), heads=1, placement=placement, activation=activation)
-    assert distance(found.out, y) < 1e-14
+    seen = 1 if source is None else np.tri(len(x))
+    branches = {"attention": (lambda a: attend("attention", a, a, keeps.weights, seen), keeps.attended)}
+    if source is not None:
+        branches["cross"] = (lambda a: attend("cross", a, source, keeps.cross_weights, 1), keeps.crossed)
+    branches["feed_forward"] = (feed, keeps.outer)
+    for part, (f, keep) in branches.items():
+        x = normed(x + drop(f(x), keep), part) if placement == "post" else x + drop(f(normed(x, part)), keep)
+    return x
+
+
+@pytest.mark.parametrize("placement", ["post", "pre"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("gated", [False, True])
+def test_an_encoder_layer_is_the_formula(rng, placement, activation, gated):
+    p, how = drawn(encoder_shapes(D, 1, F, gated=gated)), {"placement": placement, "activation": activation}
+    x = rng.normal(size=(3, D))
+    found = encoder_layer(x, gathered(EncoderWeights, p), heads=1, **how)
+    assert distance(found.out, by_hand(p, x, **how)) < 1e-14
+
+
+@pytest.mark.parametrize("placement", ["post", "pre"])
+def test_a_decoder_layer_is_the_formula_with_dropout_of_every_kind(rng, placement):
+    p, x, source = drawn(decoder_shapes(D, 1, F)), rng.normal(size=(3, D)), rng.normal(size=(4, D))
+    shapes = [(1, 3, 3), (3, D), (1, 3, 4), (3, D), (3, F), (3, D)]
+    keeps = Keeps(*[rng.random(shape) < 0.7 for shape in shapes])
+    for dropped in (keeps, *[Keeps(**{name: keep}) for name, keep in keeps._asdict().items()], None):
+        rate, dropped = (0.3, dropped) if dropped else (0.0, NO_DROPOUT)
+        found = decoder_layer(
+            x, source, gathered(DecoderWeights, p), heads=1, placement=placement, keeps=dropped,
+            dropout_rate=rate,
+        )  # fmt: skip
+        flat = dropped._replace(
+            **{n: k[0] for n, k in dropped._asdict().items() if "weights" in n and k is not None}
+        )
+        truth = by_hand(p, x, source, placement, keeps=flat, rate=rate)
+        assert distance(found.out, truth) < 1e-14
 
 
 def test_dropout_is_on_the_branches_and_not_on_the_sum(rng):
@@ -242,7 +278,12 @@ def test_padding_is_never_read_and_gets_nothing(rng, kind, params):
             near([found[0][j : j + 1, :n]], [layer(*cut, *layer.values).out], 1e-14)
     if layer.decodes:
         assert all((found[2][j, n:] == 0).all() for j, n in enumerate(source_lengths))
-        assert (layer(*spoilt, *layer.values, **more).cross_weights[1, :, 1:] == 0).all()
+        crossed = layer(*spoilt, *layer.values, **more).cross_weights
+        assert all((crossed[j, :, n:] == 0).all() for j, n in enumerate(lengths))
+        assert all((crossed[j, :, :, n:] == 0).all() for j, n in enumerate(source_lengths))
+        kept = rng.random((H, 3, 4)) < 0.5
+        crossed = layer(*arrays, *layer.values, **more, cross={"keep": kept}).cross_weights
+        assert (crossed[0, :, :, :2] > 0).tolist() == kept[..., :2].tolist()
 
 
 @both

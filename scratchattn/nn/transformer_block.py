@@ -181,6 +181,10 @@ def decoder_layer(
     return Layer(without_padding(x, rows), attended.weights, attended.cache, crossed.weights, crossed.cache)
 
 
+class _Fed(NamedTuple):
+    out: Any  # (..., t, d)
+
+
 class _How(NamedTuple):
     """How what a branch returns joins the stream."""
 
@@ -213,7 +217,7 @@ def _joined(x, branch, norm, keep, how):
 def _fed_forward(x, weights, activation, keeps, how):
     def feed(x):
         given = {"activation": activation, "keep": keeps.inner, "dropout_rate": how.rate}
-        return Layer(feed_forward(x, weights.feed_forward, **given), None, None)
+        return _Fed(feed_forward(x, weights.feed_forward, **given))
 
     return _joined(x, feed, weights.feed_forward_norm, keeps.outer, how)[0]
 
