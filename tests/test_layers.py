@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = [
     *(["backend"], ["refusals", "numbering"], ["buffers"], ["tape"], ["signature"], ["op"]),
-    *(["calculus", "masks", "similarity"], ["twins"], ["parameters"], ["conventions"]),
+    *(["calculus", "masks", "similarity", "windows"], ["twins"], ["parameters"], ["conventions"]),
     *(["ops"], ["nn"], ["fused"]),
     *(["sensitivity"], ["models"], ["tasks"], ["training"], ["interop"], ["report"], ["cli"]),
 ]

@@ -241,11 +241,12 @@ def _foreign(text):
     return found
 
 
+SHARED = ("calculus", "masks", "similarity", "windows")
 SOURCES = [
     pytest.param(path, room == "fused", id=str(path.relative_to(PACKAGE).with_suffix("")))
-    for room, pattern in (("ops", "ops/*.py"), ("fused", "fused/*.py"), ("calculus", "[cms]*.py"))
+    for room, pattern in (("ops", "ops/*.py"), ("fused", "fused/*.py"), ("calculus", "[cmsw]*.py"))
     for path in sorted(PACKAGE.glob(pattern))
-    if path.name != "__init__.py" and (room != "calculus" or path.stem in ("calculus", "masks", "similarity"))
+    if path.name != "__init__.py" and (room != "calculus" or path.stem in SHARED)
 ]
 
 

@@ -135,6 +135,16 @@ def test_gru_sequences_that_have_ended_keep_their_state_and_their_padding_is_nev
     assert (last[2] == hidden[2]).all()
 
 
+@of_every_convention
+def test_the_gru_layer_is_its_cell_step_by_step(params):
+    x, state, *weights = gru_inputs()
+    shown, last = gru(x, state, *weights, **params)
+    for x_t, found in zip(x, shown, strict=True):
+        state = GRU(x_t, state, *weights, **params)
+        assert (found == state).all()
+    assert (last == state).all()
+
+
 @given(seeds, lengths, lengths, st.integers(0, 5), st.sampled_from(CONVENTIONS), st.booleans())
 def test_gru_chunks_equal_the_whole_bit_for_bit(seed, t, b, cut, params, padded):
     """Outputs, the last state, and the gradients by the inputs and the first state."""

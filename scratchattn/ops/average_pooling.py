@@ -41,8 +41,8 @@ Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to docu
 import numpy as np
 
 from ..backend import array_module, constant, real
-from ..calculus import frame_of_zeros, of_rows_and_columns, overlaid, picked, windows
 from ..op import Case, Op, Variant, register
+from ..windows import frame_of_zeros, of_rows_and_columns, overlaid, picked, windows
 
 
 def average_pooling_forward(image, *, size, stride=None, padding=0, count_include_pad=True, ceil_mode=False):

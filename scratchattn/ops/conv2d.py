@@ -53,8 +53,9 @@ convolution arithmetic for deep learning", arXiv:1603.07285, relationships 6 and
 import numpy as np
 
 from ..backend import array_module, sum_to_shape
-from ..calculus import frame_of_zeros, of_rows_and_columns, overlaid, picked, stretched, windows
+from ..calculus import stretched
 from ..op import Case, Op, Variant, register
+from ..windows import frame_of_zeros, of_rows_and_columns, overlaid, picked, windows
 
 
 def conv2d_forward(image, kernel, bias=None, *, stride=1, padding=0, dilation=1, flip_kernel=False):
