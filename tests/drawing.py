@@ -47,6 +47,16 @@ def gate(rng, shape, scale=1.0):
     return 1.0 / (1.0 + np.exp(-scale * rng.normal(size=shape)))
 
 
+def moderate(rng, shape, scale=1.0):
+    """From a half to two, whatever the scale."""
+    return rng.uniform(0.5, 2.0, size=shape)
+
+
+def in_order(rng, shape, scale=1.0):
+    """Close to 0, 1, 2, ..."""
+    return np.arange(shape[-1]) + 0.1 * rng.normal(size=shape)
+
+
 def simplex(rng, shape, scale=1.0):
     """Rows that sum to one; a large scale makes them sharp."""
     logits = scale * rng.normal(size=shape)
@@ -99,6 +109,9 @@ DOMAINS = {
     "write_weights": below_simplex,
     # where a name means another thing in one op
     "circular_shift.shift": simplex,
+    "gaussian_location_attention.importance": positive,
+    "gaussian_location_attention.positions": in_order,
+    "gaussian_location_attention.width": moderate,
     "log.a": positive,
     "sqrt.a": positive,
 }
