@@ -217,3 +217,23 @@ def products(xp, factors, axis):
         after = [factors[at(-1 - i)] * after[0], *after]
     others = xp.stack(before, axis=axis)[at(slice(None, -1))] * xp.stack(after, axis=axis)[at(slice(1, None))]
     return before[-1], others
+
+
+def interpolated(xp, p, complement):
+    """The weights p_n prod_(i > n) (1 - p_i) that y_n = p_n x_n + (1 - p_n) y_(n-1), y_0 = 0, gives to the x.
+
+    Along the last axis, which is not empty; ``complement`` is 1 - p.  And what the transpose needs.
+    """
+    later = [xp.ones_like(p[..., 0])]
+    for n in range(p.shape[-1] - 1, 0, -1):
+        later.append(later[-1] * complement[..., n])
+    later = xp.stack(later[::-1], axis=-1)
+    return p * later, (p, complement, later)
+
+
+def interpolated_backward(xp, p, complement, later, dweights):
+    """g(p_n) = (g(w_n) - y_(n-1)) prod_(i > n) (1 - p_i), with g(w) in the place of x."""
+    before = [0 * dweights[..., 0]]
+    for n in range(p.shape[-1] - 1):
+        before.append(p[..., n] * dweights[..., n] + complement[..., n] * before[-1])
+    return (dweights - xp.stack(before, axis=-1)) * later

@@ -140,7 +140,7 @@ def test_other_precisions_are_kept(dtype):
         (
             np.ones(2),
             {"at_cap": "none"},
-            "at_cap must be one of remainder, left_over, value, value_kept, got 'none'",
+            "at_cap must be one of remainder, left_over, value, value_kept, value_alone, got 'none'",
         ),
     ],
 )
