@@ -134,45 +134,6 @@ def attended_sum(xp, weights, rows, attend, turned=False):
     )
 
 
-def additive_scores(xp, inputs, keep, activation):
-    """v . f(Q W + K U + b) for every pair: scores (..., q, k), f(h) (..., q, k, a) and the slopes of f there.
-
-    ``inputs`` are query, key, vector, query_weights, key_weights, bias, the last three None or arrays;
-    ``activation`` is "tanh" or "relu".  What is not kept has h = 0, whatever stands there.
-    """
-    query, key, vector, query_weights, key_weights, bias = inputs
-    query = query if query_weights is None else xp.matmul(query, query_weights)
-    key = key if key_weights is None else xp.matmul(key, key_weights)
-    h = xp.expand_dims(query, axis=-2) + xp.expand_dims(key, axis=-3)
-    if bias is not None:
-        h = h + xp.expand_dims(bias, axis=(-3, -2))
-    if keep is not None:
-        h = xp.where(xp.expand_dims(keep, axis=-1), h, 0)
-    if activation == "tanh":
-        z, slope = tanh(xp, h)
-    else:
-        above = real(h) > 0
-        z, slope = xp.where(above, h, 0), xp.where(above, xp.ones_like(h), 0)
-    return xp.sum(z * xp.expand_dims(vector, axis=(-3, -2)), axis=-1), z, slope
-
-
-def additive_scores_backward(xp, inputs, z, slope, dscore):
-    """Gradients for the ``inputs`` of ``additive_scores``, still with all leading axes; see the op."""
-    query, key, vector, query_weights, key_weights, _ = inputs
-    dscore = xp.expand_dims(dscore, axis=-1)
-    dvector = xp.sum(dscore * z, axis=(-3, -2))
-    dh = dscore * xp.expand_dims(vector, axis=(-3, -2)) * slope
-    dquery, dkey = xp.sum(dh, axis=-2), xp.sum(dh, axis=-3)
-    dbias, dquery_weights, dkey_weights = xp.sum(dquery, axis=-2), None, None
-    if query_weights is not None:
-        dquery_weights = xp.matmul(xp.matrix_transpose(query), dquery)
-        dquery = xp.matmul(dquery, xp.matrix_transpose(query_weights))
-    if key_weights is not None:
-        dkey_weights = xp.matmul(xp.matrix_transpose(key), dkey)
-        dkey = xp.matmul(dkey, xp.matrix_transpose(key_weights))
-    return dquery, dkey, dvector, dquery_weights, dkey_weights, dbias
-
-
 def sigmoid(xp, z):
     """1 / (1 + exp(-z)) and its slope."""
     negative = real(z) < 0
@@ -184,6 +145,14 @@ def tanh(xp, z):
     """tanh(z) and its slope."""
     e = xp.exp(xp.where(real(z) < 0, 2 * z, -2 * z))
     return xp.tanh(z), 4 * e / ((1 + e) * (1 + e))
+
+
+def tanh_difference(xp, z, slope, other, other_slope):
+    """tanh(a) - tanh(b) of both and their slopes; what z lacks of one, slope / (1 + |z|), has all digits."""
+    above, below = (real(z) > 0.5) & (real(other) > 0.5), (real(z) < -0.5) & (real(other) < -0.5)
+    size, other_size = (xp.where(real(x) < 0, -x, x) for x in (z, other))
+    lead = other_slope / (1 + other_size) - slope / (1 + size)
+    return xp.where(above, lead, xp.where(below, -lead, z - other))
 
 
 def softplus(xp, z):

@@ -116,7 +116,8 @@ DOMAINS = {
     "sqrt.a": positive,
 }
 LEFT_OUT = {  # sizes at which all of a gradient is what eps leaves of it, and digits are lost
-    "cosine_addressing.w": 1,  # numbers have no directions but two
+    "attention_score.d": 1,  # numbers have no directions but two
+    "cosine_addressing.w": 1,
     "layer_norm.d": 2,
 }
 BELOW = {"classes": "c", "indices": "n"}  # integers from zero to below the size of this letter

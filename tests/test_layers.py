@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = [
     *(["backend"], ["refusals", "numbering"], ["buffers"], ["tape"], ["signature"], ["op"]),
-    *(["calculus", "masks", "similarity", "windows"], ["twins"], ["parameters"], ["conventions"]),
-    *(["ops"], ["nn"], ["fused"]),
+    *(["calculus", "masks", "similarity", "windows"], ["scoring"], ["twins"], ["parameters"]),
+    *(["conventions"], ["ops"], ["nn"], ["fused"]),
     *(["sensitivity"], ["models"], ["tasks"], ["training"], ["interop"], ["report"], ["cli"]),
 ]
 HEIGHT = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}

@@ -241,7 +241,7 @@ def _foreign(text):
     return found
 
 
-SHARED = ("calculus", "masks", "similarity", "windows")
+SHARED = ("calculus", "masks", "scoring", "similarity", "windows")
 SOURCES = [
     pytest.param(path, room == "fused", id=str(path.relative_to(PACKAGE).with_suffix("")))
     for room, pattern in (("ops", "ops/*.py"), ("fused", "fused/*.py"), ("calculus", "[cmsw]*.py"))
