@@ -30,7 +30,6 @@ window takes them, if it starts inside the image (or before it); what it has bey
     TensorFlow, Keras        "same"     no                    -                        the size (Keras)
     flax.linen.avg_pool      both       count_include_pad     dropped                  1
     Caffe                    both       yes                   as ceil_mode             1
-    torch7, dpnn's glimpses  none       -                     dropped                  1
 
 All leading axes, batch and channels, are alike.
 

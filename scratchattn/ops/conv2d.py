@@ -47,7 +47,7 @@ Groups are leading axes: image (b, g, c, y, x) and kernel (g, o, c, i, j) give (
 channel each, that is the depthwise convolution.
 
 Source: Goodfellow, Bengio, Courville, "Deep Learning", eqs. 9.4 and 9.6; Dumoulin, Visin, "A guide to
-convolution arithmetic for deep learning", arXiv:1603.07285, relationships 6 and 14.
+convolution arithmetic for deep learning", arXiv:1603.07285, relationship 6 and section 5.1.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@
 Forward
 -------
     r = sigmoid(x W_r + y U_r + b_r)                  reset: how much of the past the candidate sees
-    z = sigmoid(x W_z + y U_z + b_z)                  update: how much of the past stays
+    z = sigmoid(x W_z + y U_z + b_z)                  update: how the past and the candidate are mixed
     n = tanh(a),   a = x W_n + b_n + m                candidate
     y' = k y + (1 - k) n                              k is z, or 1 - z
 
@@ -64,7 +64,7 @@ what an open gate z does: it "keeps" the old state or "takes" the new one.
 "before" c_n only adds to b_n.  "keeps" with W_z, U_z, b_z negated is "takes".
 
 Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", arXiv:1406.1078, eqs. 5-8;
-Chung, Gulcehre, Cho, Bengio, arXiv:1412.3555, eqs. 5-8.
+Chung, Gulcehre, Cho, Bengio, arXiv:1412.3555, section 3.2.
 """
 
 from ..backend import array_module, constant, real, sum_to_shape
