@@ -75,6 +75,11 @@ def _owner(array):
     return _OWNERS[kind]
 
 
+def adopt(kind, namespace):
+    """Let ``namespace``, which speaks the alphabet, own arrays of the class ``kind`` from here on."""
+    _OWNERS[kind] = namespace
+
+
 class use:  # noqa: N801 - reads as a verb: ``backend.use("cupy")``
     """Choose where new arrays are born; as a context manager, only within it.
 

@@ -1,0 +1,67 @@
+"""PyTorch's autograd over our own forward text, op by op and case by case, beside our hand-written backward.
+
+Where the two differ, a proven enclosure of the truth decides: autodiff takes the slope of a saturated unit
+from a value that has rounded to one, and has lost it.
+"""
+
+import numpy as np
+import pytest
+
+import scratchattn as sa
+from gradcheck.certificates import truth
+from gradcheck.subject import Subject, distance, random_like, tupled
+
+pytestmark = pytest.mark.peers
+BOUND = 1e-12
+REFERENCE = sorted(name for name, op in sa.REGISTRY.items() if op.equals is None)
+
+
+def forward_in_torch(subject):
+    """The op's forward on tensors of PyTorch; what is on purpose held constant is."""
+    from gradcheck.numbers.foreign import torch_array
+
+    op, case = subject.op, subject.case
+
+    def f(*active):
+        inputs = [torch_array(x) if isinstance(x, np.ndarray | np.generic) else x for x in case.inputs]
+        for place, x in zip(subject.places, active):
+            inputs[place] = x
+        if op.detached is None:
+            return tupled(op.forward(*inputs, **case.params)[0])
+        constants = [x.detach() if hasattr(x, "detach") else x for x in inputs]
+        return tupled(
+            op.detached.forward(*inputs, *op.detached.stopped(*constants, **case.params), **case.params)
+        )
+
+    return f
+
+
+def negative_step(case):
+    """PyTorch has no slices that go backwards."""
+    keys = np.ravel(np.array(case.params.get("key", ()), dtype=object))
+    return any(isinstance(k, slice) and (k.step or 1) < 0 for k in keys)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_autograd_over_our_forward_is_our_backward(name):
+    pytest.importorskip("torch")
+    from gradcheck.numbers.foreign import torch_vjp
+
+    op, compared = sa.REGISTRY[name], 0
+    for case in op.cases(np.random.default_rng(0)):
+        subject = Subject(op, case)
+        finite = all(np.isfinite(x).all() for x in subject.inputs)
+        if case.margin == 0 or not finite or negative_step(case):
+            continue
+        theirs, back = torch_vjp(forward_in_torch(subject), *subject.inputs)
+        ours, pullback = subject.vjp()
+        u = random_like(np.random.default_rng(1), ours)
+        for a, b in zip(theirs, ours, strict=True):
+            assert distance(a, b) < BOUND, case.label
+        pairs = list(zip(back(*u), pullback(*u), strict=True))
+        if not all(distance(a, b) < BOUND for a, b in pairs):
+            exact = [y.floats() for y in truth(subject, u, subject.inputs)][len(ours) :]
+            for (a, b), t in zip(pairs, exact, strict=True):
+                assert distance(b, t) < BOUND or distance(b, t) < 1e-3 * distance(a, t), case.label
+        compared += 1
+    assert compared
