@@ -1,0 +1,145 @@
+"""The number systems: what each promises, and that errors of 1e-12 are found where one is planted."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import scratchattn as sa
+from gradcheck.certificates import error_is_certified, float32_errs_as_float32_must
+from gradcheck.exact import backward_is_the_derivative_in_a_field, derivatives_are_certified
+from gradcheck.numbers.array import NumberArray
+from gradcheck.numbers.field import Element, FieldArray, NoRoot, P, true_roots
+from gradcheck.numbers.noise import arithmetic
+from gradcheck.subject import Subject
+from scratchattn.backend import ALPHABET, array_module
+
+RNG = np.random.default_rng
+
+
+def test_a_number_system_is_three_lines_and_runs_an_op():
+    class FractionArray(NumberArray):
+        number = staticmethod(lambda x: x if isinstance(x, Fraction) else Fraction(x))
+
+    weights = FractionArray.of([[0.25, 0.75]])
+    memory = FractionArray.of([[1.0, 2.0], [3.0, 5.0]])
+    read = sa.memory_read(weights, memory)
+    assert type(read) is FractionArray and read.tolist() == [[Fraction(5, 2), Fraction(17, 4)]]
+
+
+@pytest.mark.parametrize("name", ["erfinv", "linalg", "einsum", "add_at_once"])
+def test_what_is_not_in_the_alphabet_is_refused(name):
+    assert name not in ALPHABET
+    with pytest.raises(AttributeError, match="alphabet"):
+        getattr(array_module(FieldArray.of([1.0])), name)
+
+
+def test_the_field_keeps_the_rules_that_derivations_use():
+    a, b = FieldArray.random([0.3, -1.2], RNG(0)).tolist()
+    assert ((a + b).exp()).value % P == (a.exp() * b.exp()).value % P
+    assert (
+        (a * b / b).value == a.value
+        and (a - a).value == 0
+        and ((a + b) * b).tangent == (a * b + b * b).tangent
+    )
+    assert a.log().tangent == (a.tangent * pow(a.value, -1, P)) % P
+    assert (a.exp() / a.exp()).value == 1 and (a + 0.1 - 0.1).value == a.value
+    assert abs(float(a.exp()) - math.exp(0.3)) < 1e-15 and float(Element.exactly(0.1)) == 0.1
+    with pytest.raises(ArithmeticError, match="not in the field"):
+        Element.exactly(math.inf)
+    with pytest.raises(ZeroDivisionError):
+        _ = a / 0
+
+
+def test_roots_are_free_or_true():
+    numbers = FieldArray.random(np.ones(40), RNG(1)).tolist()
+    roots = [x.sqrt() for x in numbers]
+    assert not any((r * r).value % P == x.value % P for r, x in zip(roots, numbers))
+    found = 0
+    with true_roots():
+        for x in numbers:
+            try:
+                r = x.sqrt()
+            except NoRoot:
+                continue
+            found += 1
+            assert (r * r).value % P == x.value % P and (r * r).tangent == x.tangent
+    assert 10 <= found <= 30
+
+
+def test_balls_that_overlap_are_not_compared():
+    pytest.importorskip("flint")
+    from gradcheck.numbers.balls import BallArray, Undecided, digits
+
+    with digits(30):
+        x = BallArray.of([0.1, 0.2])
+        root = array_module(x).sqrt(x) * array_module(x).sqrt(x)
+        assert (x.real < root.real * 2).all() and abs(root.floats() - [0.1, 0.2]).max() < 1e-16
+        assert 0 < root.radii().max() < 1e-28
+        with pytest.raises(Undecided, match="margin"):
+            _ = root < x
+
+
+def test_the_noise_is_one_unit_of_the_chosen_dtype():
+    half = arithmetic("float16", RNG(0))
+    x = half.of(np.full(20_000, 1.5))
+    error = (x * x).floats() / 2.25 - 1
+    assert 0.9 * 2**-11 < abs(error).max() <= 2**-11 and abs(error.mean()) < 1e-5
+    assert ((-x).floats() == -1.5).all() and type(x * x) is half
+
+
+NAMES = ["cosine_addressing", "softmax_attention", "layer_norm", "lstm_cell", "sharpening"]
+
+
+def spoilt(name, spoil):
+    """The op with its first gradient spoilt."""
+    op = sa.REGISTRY[name]
+
+    def backward(saved, dout):
+        first, *rest = op.backward(saved, dout)
+        return (spoil(first), *rest)
+
+    return replace(op, backward=backward)
+
+
+def narrowed(gradient):
+    """What a library does that computes in a lesser precision than it says."""
+    plain = type(gradient) is np.ndarray  # the number systems have none of its own
+    narrow = {"float64": "float32", "float32": "float16"}.get(str(gradient.dtype)) if plain else None
+    return gradient.astype(narrow).astype(gradient.dtype) if narrow else gradient
+
+
+CHECKS = [
+    (backward_is_the_derivative_in_a_field, lambda gradient: gradient * (1 + 1e-12)),
+    (derivatives_are_certified, lambda gradient: gradient * (1 + 1e-15)),
+    (error_is_certified, narrowed),
+    (float32_errs_as_float32_must, narrowed),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("check", "spoil"), CHECKS, ids=[check.__name__ for check, _ in CHECKS])
+def test_a_tiny_error_is_found_and_none_where_there_is_none(name, check, spoil):
+    pytest.importorskip("flint")
+    op = sa.REGISTRY[name]
+    case = next(iter(op.cases(RNG(0))))
+    for subject, wrong in ((Subject(op, case), False), (Subject(spoilt(name, spoil), case), True)):
+        results = list(check(subject, RNG(1)))
+        assert results and any(not error <= bound for _, error, bound in results) is wrong
+
+
+def test_a_relative_error_of_two_to_the_minus_two_hundred_is_refuted():
+    """No float can carry it; the field sees it all the same."""
+    op = sa.REGISTRY["matmul"]
+
+    def backward(saved, dout):
+        left, right = op.backward(saved, dout)
+        return left, right + right * 2.0**-200
+
+    case = next(iter(op.cases(RNG(0))))
+    ((_, error, _),) = backward_is_the_derivative_in_a_field(
+        Subject(replace(op, backward=backward), case), RNG(0)
+    )
+    assert error == 1.0
