@@ -224,11 +224,12 @@ def cases(rng):
         return Case(label, inputs, params, zero_gradient=zero, ill_conditioned=ill)
 
     yield case("a window on the image")
-    yield case("a batch of windows", batch=(2,))
     yield case("two batch axes", batch=(1, 2), height=1, width=3, n=2)
     yield case("no window", batch=(0,), zero=("window",))
     yield case("an even number of filters", n=4)
     yield case("one filter", n=1)
+    yield case("one filter, one stride off", n=1, first_index=0)
+    yield case("another order", order=(1, 2, 3, 4, 0))
     yield case("one row of pixels", height=1)
     yield case("one pixel", height=1, width=1, n=2)
     yield case("partly off the image", x=0.9, variance=-1.0)
@@ -238,7 +239,7 @@ def cases(rng):
     yield case("no variance", variance=-1e4)
     yield case("endless variance", variance=1e4)
     yield case("no stride", stride=-1e4)
-    yield case("a stride of ten digits", stride=23.0)
+    yield case("a stride of twenty digits", stride=45.0)
     yield case("between two pixels", x=0.0, y=0.0, variance=-4.0, wide=1e-3, height=2, width=4, n=1, ill=True)
     for name, rules in (("Jang", JANG), ("czm0", CZM0), ("Bornschein", BORNSCHEIN)):
         yield case(name, batch=(2,), **rules)

@@ -117,8 +117,10 @@ def categorical_log_probability_backward(saved, dlog_probability):
 
 
 def categorical_log_probability_loops(logits, action, *, math):
-    """Minus the logarithm of 1 / p_a."""
-    return -math.log(sum(math.exp(z - logits[int(action)]) for z in logits))
+    """Minus the logarithm of 1 / p_a, which is one and what the other actions add."""
+    return -math.log1p(
+        sum(math.exp(z - logits[int(action)]) for j, z in enumerate(logits) if j != int(action))
+    )
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -160,6 +162,7 @@ def categorical_cases(rng):
     yield Case("equal logits", (z * 0 + 3.0, actions[:2]))
     yield Case("sharp", (25 * z, actions[:2]))
     yield Case("certain and nearly impossible", (row + [50.0, 0.0, -1.0, 1.0], actions))
+    yield Case("all but certain", (row + [50.0, 0.0, -1.0, 1.0], actions[0] * 0))
     yield Case("extreme", (row + [1e4, 1e4 - 30, -1e4, 9e3], actions[actions > 0]))
     yield Case("one action only", (z[:, :1], actions[:2] * 0), zero_gradient=("logits",))
     yield Case("no policy", (z[:0], actions[:0]), zero_gradient=("logits",))
