@@ -157,7 +157,7 @@ def additive_attention_loops(
 
 def _unshifted(xp, score, keep):
     """The softmax of what is kept, by exponentials of the scores themselves."""
-    e = select(xp, keep, xp.exp(select(xp, keep, score)))
+    e = select(xp, keep, xp.exp(score))
     total = xp.sum(e, axis=-1, keepdims=True)
     if keep is not None:  # a total of zero is a row of nothing only where nothing is kept
         kept = xp.where(keep, xp.ones_like(real(score)), 0)
