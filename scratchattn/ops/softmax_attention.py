@@ -31,14 +31,15 @@ logit of 10^4 carries its own rounding, 10^-12, into P.
 
 Conventions
 -----------
-``keep``: True attends (nn.MultiheadAttention: True drops).  A query that attends to nothing, or finds
-no keys at all, gets out = weights = log_sum_exp = 0 and no gradient.  PyTorch's SDPA and
-flash-attention agree on out; a fill of -1e9 (The Annotated Transformer) gives such a query the mean of
-all values, and -1e4 added (BERT) is added to all its logits and so masks nothing.
+``keep``: True attends, unless ``keep_means`` is "drop".  A query that attends to nothing, or finds no keys
+at all, gets out = weights = log_sum_exp = 0 and no gradient.  What keep, causal or window exclude is never
+read: NaN there reaches no output and no gradient, not even if another query attends to it (pytorch
+#101967: 0 * NaN).  NaN that is attended to makes NaN of all that it enters; what infinities do there is
+not specified.  Others exclude by the logit; that lets NaN leak, and where nothing is kept gives
 
-What keep, causal or window exclude is never read: NaN there reaches no output and no gradient, not
-even if another query attends to it (pytorch #101967: 0 * NaN).  NaN that is attended to makes NaN of all
-that it enters; what infinities do there is not specified.
+    -inf                             NaN (not to be had here)    nanoGPT, labml
+    set to ``fill`` -1e9, -1e10      the mean of all values      annotated, keras-transformer; GPT-2
+    ``penalty`` -1e4, -1e10 added    as if all were kept         BERT; picoGPT, but a fill in float32
 
 ``causal``: no key after the query's place, which is key i for "top_left" (PyTorch's is_causal) and key
 i + k - q for "bottom_right": the last query sees all keys (flash-attention since 2.1, GPT-2; a step with
@@ -47,13 +48,12 @@ without limit, an int for both; 0 is the place alone.  Both hold at once, so rig
 if causal; a window without causal has the places of "bottom_right" (flash-attention, whose -1 is None
 here).  Mistral's window of W keys is (W - 1, 0).
 
-log_sum_exp combines chunks of keys: L = log(e^L1 + e^L2), out = e^(L1 - L) out1 + e^(L2 - L) out2.  A
-query that attends to nothing in a chunk has no logarithm (infinities are no numbers here).  Its 0 is a
-convention: leave that chunk out for that query; its weights there are all zero.
+log_sum_exp combines chunks of keys: L = log(e^L1 + e^L2), out = e^(L1 - L) out1 + e^(L2 - L) out2.  Leave a
+chunk out for a query that attends to nothing in it: its 0 there is no logarithm.
 
 ``bias`` is added after soft_cap (Gemma 2, flash-attention).  Survivors of dropout are not renormalised;
-nn.MultiheadAttention returns weights after dropout.  Grouped queries are broadcasting: query
-(b, g, r, q, d), key (b, g, 1, k, d).
+``weights`` are those before dropout, or with ``dropped_weights`` after it (nn.MultiheadAttention).
+Grouped queries are broadcasting: query (b, g, r, q, d), key (b, g, 1, k, d).
 
 Source: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; log_sum_exp: Dao et al.,
 "FlashAttention", arXiv:2205.14135, algorithm 1.
@@ -89,47 +89,56 @@ def softmax_attention_forward(
     window=None,
     soft_cap=None,
     dropout_rate=0.0,
+    dropped_weights=False,
+    keep_means="attend",
+    fill=None,
+    penalty=None,
 ):
     """out (..., q, v), weights (..., q, k), log_sum_exp (..., q).
 
     query (..., q, d), key (..., k, d), value (..., k, v); bias (..., q|1, k|1) is added to the logits;
     keep and dropout_keep (..., q|1, k|1) are booleans, True attends and survives.  scale None is
-    1 / sqrt(d).  ValueError for a param that is not as described above, and for a dropout_rate without
-    dropout_keep.
+    1 / sqrt(d).  ValueError for a param that is not as described above, for both fill and penalty, and for
+    a dropout_rate without dropout_keep.
     """
     xp = array_module(query, key, value, bias, keep, dropout_keep)
-    _check(scale, soft_cap, dropout_rate, dropout_keep)
+    _check(dropout_rate, dropout_keep, keep_means, scale=scale, soft_cap=soft_cap, fill=fill, penalty=penalty)
     given = [x for x in (query, key, value, bias, keep, dropout_keep) if x is not None]
     shapes, batch = [x.shape for x in given], stretched(*[x.shape[:-2] for x in given])
     (queries, width), keys = query.shape[-2:], key.shape[-2]
-    attend = both(keep, aligned_pairs("softmax_attention", xp, query, queries, keys, causal, window))
+    keep = ~keep if keep is not None and keep_means == "drop" else keep
+    allowed = both(keep, aligned_pairs("softmax_attention", xp, query, queries, keys, causal, window))
+    attend = allowed if fill is None and penalty is None else None  # which pairs are looked at
+    learns = allowed if penalty is None else None  # which logits have a gradient
     query, key, value = without_the_unattended(xp, attend, query, key, value)
     scale = 1 / math.sqrt(width or 1) if scale is None else float(scale)
     z, slope = select(xp, attend, xp.matmul(query, xp.matrix_transpose(key)) * scale), None
     if soft_cap is not None:
         z, slope = tanh(xp, z / float(soft_cap))
         z = z * float(soft_cap)
-    if bias is not None:
-        z = z + select(xp, attend, bias)
+    z = z if bias is None else z + select(xp, attend, bias)
+    if attend is not allowed:
+        z = xp.where(allowed, z, z + penalty if fill is None else fill)
     z = xp.broadcast_to(z, (*batch, queries, keys))
     weights, winner, log_sum_exp = softmax_and_log_sum(xp, z, attend)
     survive = both(attend, dropout_keep)
     dropped = select(xp, survive, weights) / (1 - dropout_rate)
-    out = attended_sum(xp, dropped, value, survive)
-    saved = (query, key, value, weights, dropped, winner, slope, attend, survive, scale, dropout_rate)
-    return (out, weights, log_sum_exp), (*saved, shapes, bias is not None)
+    shown, out = dropped if dropped_weights else weights, attended_sum(xp, dropped, value, survive)
+    saved = (query, key, value, weights, dropped, winner, slope, attend, learns, survive, scale, dropout_rate)
+    return (out, shown, log_sum_exp), (*saved, dropped_weights, shapes, bias is not None)
 
 
 def softmax_attention_backward(saved, douts):
     """Gradients for query, key, value, bias, given those of out, weights and log_sum_exp."""
-    query, key, value, weights, dropped, winner, slope, attend, survive, scale, rate, *rest = saved
-    (shapes, biased), (dout, dweights, dlog_sum_exp) = rest, douts
+    query, key, value, weights, dropped, winner, slope, attend, learns, survive, scale, rate, *rest = saved
+    (dropped_weights, shapes, biased), (dout, dweights, dlog_sum_exp) = rest, douts
     xp = array_module(weights, dout)
     dvalue = attended_sum(xp, dropped, dout, survive, turned=True)
-    ddropped = select(xp, survive, xp.matmul(dout, xp.matrix_transpose(value)))
-    dweights = select(xp, attend, ddropped / (1 - rate) + dweights)
+    ddropped = xp.matmul(dout, xp.matrix_transpose(value))
+    ddropped = select(xp, survive, ddropped + dweights if dropped_weights else ddropped) / (1 - rate)
+    dweights = select(xp, attend, ddropped if dropped_weights else ddropped + dweights)
     dz = softmax_backward(xp, weights, winner, dweights) + weights * xp.expand_dims(dlog_sum_exp, axis=-1)
-    dz = select(xp, attend, dz)
+    dz = select(xp, learns, dz)
     dbias = sum_to_shape(dz, shapes[3]) if biased else None
     dscores = (dz if slope is None else dz * slope) * scale
     dquery = attended_sum(xp, dscores, key, attend)
@@ -144,50 +153,55 @@ def softmax_attention_loops(
     causal, window, soft_cap = (rules.get(name) for name in ("causal", "window", "soft_cap"))
     (queries, width), (keys, value_width) = query.shape, value.shape
     before, after = window if isinstance(window, (tuple, list)) else (window, window)
+    told = next((name for name in ("fill", "penalty") if rules.get(name) is not None), None)
     out, weights, log_sum_exp = [], [], []
     for i in range(queries):
         place = i if causal == "top_left" else i + keys - queries
         logits = {}
         for j in range(keys):
-            excluded = keep is not None and not keep[i][j]
+            excluded = keep is not None and bool(keep[i][j]) == (rules.get("keep_means") == "drop")
             excluded |= causal is not None and j > place
             excluded |= before is not None and j < place - before
             excluded |= after is not None and j > place + after
-            if not excluded:
+            if not excluded or told:
                 score = sum(query[i][c] * key[j][c] for c in range(width))
                 score = score / math.sqrt(width) if scale is None else score * scale
                 if soft_cap is not None:
                     score = soft_cap * math.tanh(score / soft_cap)
-                logits[j] = score if bias is None else score + bias[i][j]
+                score = score if bias is None else score + bias[i][j]
+                logits[j] = rules[told] + (score if told == "penalty" else 0) if excluded else score
         total = sum(math.exp(logit) for logit in logits.values())
         weights.append([math.exp(logits[j]) / total if j in logits else 0.0 for j in range(keys)])
         log_sum_exp.append(math.log(total) if logits else 0.0)
         survivors = [j for j in logits if dropout_keep is None or dropout_keep[i][j]]
         share = {j: weights[i][j] / (1 - rules.get("dropout_rate", 0)) for j in survivors}
         out.append([sum(share[j] * value[j][c] for j in survivors) for c in range(value_width)])
+        if rules.get("dropped_weights"):
+            weights[i] = [share.get(j, 0.0) for j in range(keys)]
     return out, weights, log_sum_exp
 
 
-def _check(scale, soft_cap, dropout_rate, dropout_keep):
-    for name, value in (("scale", scale), ("soft_cap", soft_cap)):
+def _check(rate, dropout_keep, keep_means, **numbers):
+    for name, value in numbers.items():
         if value is not None and (not isinstance(value, (int, float)) or value != value):
             raise TypeError(f"softmax_attention: {name} must be None or a number, got {value!r}")
-    if soft_cap is not None and not soft_cap > 0:
-        raise ValueError(f"softmax_attention: soft_cap must be None or positive, got {soft_cap!r}")
-    if not 0 <= dropout_rate < 1:
-        raise ValueError(f"softmax_attention: dropout_rate must be from 0 to below 1, got {dropout_rate!r}")
-    if dropout_rate and dropout_keep is None:
-        raise ValueError(f"softmax_attention: dropout_rate {dropout_rate} needs dropout_keep, got None")
+    soft_cap, penalty = numbers["soft_cap"], numbers["penalty"]
+    for right, message in (
+        (soft_cap is None or soft_cap > 0, f"soft_cap must be None or positive, got {soft_cap!r}"),
+        (None in (penalty, numbers["fill"]), f"penalty must be None beside a fill, got {penalty!r}"),
+        (keep_means in ("attend", "drop"), f"keep_means must be 'attend' or 'drop', got {keep_means!r}"),
+        (0 <= rate < 1, f"dropout_rate must be from 0 to below 1, got {rate!r}"),
+        (not rate or dropout_keep is not None, f"dropout_rate {rate} needs dropout_keep, got None"),
+    ):
+        if not right:
+            raise ValueError(f"softmax_attention: {message}")
 
 
 # ---- evidence ---------------------------------------------------------------
 
 
 def cases(rng):
-    def case(
-        label, q=2, k=3, d=2, v=2, *, batch=(), shared=None, size=1.0, around=0.0, zero=(), ill=False, **rest
-    ):
-        """``keep`` and ``drop`` are nested ones and zeros; ``zero`` and ``ill`` are the case's own."""
+    def case(label, q=2, k=3, d=2, v=2, *, batch=(), shared=None, size=1.0, around=0.0, **rest):
         shared = batch if shared is None else shared
         keep, drop = (rng.permutation([0]) < rest.pop(name, []) for name in ("keep", "drop"))
         inputs = (
@@ -198,80 +212,76 @@ def cases(rng):
             keep if keep.size else None,
             drop if drop.size else None,
         )
-        return Case(label, inputs, rest, zero_gradient=zero, ill_conditioned=ill)
+        return Case(label, inputs, rest, rest.pop("zero", ()), ill_conditioned=rest.pop("ill", False))
 
     everything = ("query", "key", "value", "bias")
     yield case("one head", 3, 4, 2, 3)
     yield case("a batch of heads", batch=(2,))
     yield case("grouped queries", v=1, batch=(2, 2), shared=(2, 1))
-    yield case("query shared by the batch", batch=(), shared=(2,))
-    yield case("bias", bias=rng.normal(size=(2, 3)))
     yield case("bias of the keys, for each item of a batch", bias=rng.normal(size=(2, 1, 3)))
     yield case("a scale of one", scale=1.0)
     yield case("kept pairs, one query with none", 3, 3, keep=[[1, 0, 1], [0, 0, 0], [0, 1, 1]])
-    yield case("padded keys", 2, 4, bias=rng.normal(size=(2, 4)), keep=[[1, 1, 0, 0]])
     yield case("padded keys of each item, with shared keys", 1, keep=[[[1, 1, 0]], [[0, 0, 0]]])
     yield case("padded queries", 3, 2, keep=[[1], [0], [1]])
     yield case("nothing kept", bias=rng.normal(size=(2, 3)), keep=[[0, 0, 0]], zero=everything)
     for causal in ("top_left", "bottom_right"):
-        yield case(f"causal {causal}, fewer queries", 2, 4, causal=causal)
-        yield case(f"causal {causal}, fewer keys", 4, 2, causal=causal)
+        for q, k in ((2, 4), (4, 2)):
+            yield case(f"causal {causal}, {q} queries, {k} keys", q, k, causal=causal)
         yield case(f"causal {causal}, window", 3, 4, causal=causal, window=1)
     yield case("causal and kept", 3, 3, causal="top_left", keep=[[1, 1, 1], [0, 1, 1], [1, 0, 1]])
-    yield case("window 0", 3, 3, window=0)
-    yield case("window of two sides", 4, 4, window=(2, 1))
-    yield case("window without a left end", 2, 4, window=(None, 1))
-    yield case("window without a right end", 4, 2, window=(0, None))
+    for window in (0, (2, 1), (None, 1), (0, None)):
+        yield case(f"window {window}", 4, 3, window=window)
     yield case("soft cap", size=2.0, soft_cap=1.5, bias=rng.normal(size=(2, 3)))
     yield case("soft cap, nearly reached", 2, 3, size=5.0, soft_cap=3.0, keep=[[1, 0, 1], [0, 0, 0]])
     yield case("dropout", drop=[[[1, 0, 1], [0, 0, 0]], [[0, 0, 1], [1, 1, 1]]], dropout_rate=0.25)
-    yield case("dropout of what is kept", keep=[[1, 1, 0]], drop=[[1, 0, 1], [1, 1, 1]], dropout_rate=0.5)
-    yield case("one key", k=1)
+    yield case("dropped weights", keep=[[1, 1, 0]], drop=[[1, 0, 1]], dropout_rate=0.5, dropped_weights=True)
+    yield case("keep means drop", keep=[[1, 0, 0], [1, 1, 1]], keep_means="drop")
+    for told in ({"fill": -1e9}, {"fill": -3.0}, {"penalty": -1e4}, {"penalty": -2.0}):
+        none = [[0, 0, int(told == {"penalty": -1e4})], [0, 1, 1]]  # a softmax of -1e4 has lost four digits
+        yield case(f"{told}", keep=none, bias=rng.normal(size=(2, 3)), drop=[[1, 1, 0]], **told)
+        yield case(f"{told}, causal", 3, 3, causal="top_left", soft_cap=2.0, **told)
     yield case("one of everything", 1, 1, 1, 1)
     yield case("no keys", k=0, bias=rng.normal(size=(2, 0)), zero=everything)
     yield case("no queries", q=0, zero=everything)
     yield case("sharp", bias=rng.normal(size=(2, 3)) + [[28.0, 0.0, 0.0], [0.0, -30.0, 0.0]])
-    yield case("logits of ten thousand", size=100.0)
+    yield case("logits of ten thousand", size=100.0, ill=True)
     yield case("close logits of ten thousand", around=100.0, size=0.01, ill=True)
     yield case("logits of minus ten thousand", bias=rng.normal(size=(2, 3)) - 1e4, ill=True)
 
 
 def weights_sum_to_one_or_the_row_is_empty(inputs, params, out):
     total, something = out.weights.sum(-1), (out.weights > 0).any(-1)
-    assert (out.weights >= 0).all() and abs(total - something).max(initial=0.0) < 1e-14
-    assert (out.out[~something] == 0).all() and (out.log_sum_exp[~something] == 0).all()
+    assert (out.weights >= 0).all() and (out.out[~something] == 0).all()
+    if not params.get("dropped_weights"):
+        assert abs(total - something).max(initial=0.0) < 1e-14 and (out.log_sum_exp[~something] == 0).all()
 
 
 def no_query_sees_a_later_key(inputs, params, out):
-    if params.get("causal"):  # top left: from the first query on; bottom right: back from the last
-        weights = (
-            out.weights if params["causal"] == "top_left" else out.weights.swapaxes(-1, -2)[..., ::-1, ::-1]
-        )
-        assert all((weights[..., i, i + 1 :] == 0).all() for i in range(weights.shape[-2]))
+    if params.get("causal") and not {"fill", "penalty"} & params.keys():
+        q, k = out.weights.shape[-2:]
+        shift = k - q if params["causal"] == "bottom_right" else 0
+        assert all((out.weights[..., i, max(i + shift + 1, 0) :] == 0).all() for i in range(q))
 
 
-def nan_reaches_only_those_who_attend_to_it(inputs, params, out):
-    """In bias, and in each key and value in turn; forward and back."""
-    query, key, value, bias, *pairs = inputs
-    _, (*_, attend, _, _, _, _, _) = clean = softmax_attention_forward(*inputs, **params)
-    if attend is None or query.shape[:-2] != out.weights.shape[:-2]:
-        return
-    attend = attend | (out.weights < 0)
-    bias = 0.0 * attend if bias is None else bias + 0.0 * attend
-    bias[~attend] = float("nan")
-    clean = (*clean[0], *softmax_attention_backward(clean[1], out)[:3])
-    for j in range(key.shape[-2]):
-        spoilt = key + 0.0, value + 0.0
-        spoilt[0][..., j, :] = spoilt[1][..., j, :] = float("nan")
-        again, saved = softmax_attention_forward(query, *spoilt, bias, *pairs, **params)
-        again = (*again, *softmax_attention_backward(saved, out)[:3])
-        safe = (
-            ~attend[..., j],
-            ~(attend & attend[..., j : j + 1]).any(-2),
-        )  # queries; keys, from their queries
-        for a, b, rows in zip(again, clean, [safe[0]] * 4 + [safe[1]] * 2):
-            assert (a[rows] == b[rows]).all()
-
+TORCH_BY = "pytorch torch/nn/functional.py; labmlai/annotated_deep_learning_paper_implementations mha.py"
+FLASH = "Dao-AILab/flash-attention flash_attn/flash_attn_interface.py"
+LEFT_BY = (
+    f"pytorch torch/nn/functional.py; karpathy/nanoGPT model.py; karpathy/llm.c train_gpt2.c; {FLASH} 2.0"
+)
+FILL_BY = "harvardnlp/annotated-transformer the_annotated_transformer.py; kpot/keras-transformer attention.py"
+DROP_BY = "pytorch torch/nn/modules/activation.py; andreamad8/Universal-Transformer-Pytorch common_layer.py"
+VARIANTS = {
+    "torch": ({}, TORCH_BY),
+    "torch_is_causal": ({"causal": "top_left"}, LEFT_BY),
+    "torch_multi_head": ({"keep_means": "drop", "dropped_weights": True}, DROP_BY),
+    "flash_causal": ({"causal": "bottom_right"}, f"{FLASH} from 2.1 on"),
+    "annotated": ({"fill": -1e9}, FILL_BY),
+    "gpt_2": ({"causal": "bottom_right", "fill": -1e10}, "openai/gpt-2 src/model.py"),
+    "picogpt": ({"causal": "top_left", "penalty": -1e10}, "jaymody/picoGPT gpt2.py"),
+    "bert": ({"penalty": -1e4}, "google-research/bert modeling.py"),
+    "unscaled": ({"scale": 1.0}, "huggingface/transformers src/transformers/models/t5/modeling_t5.py"),
+    "gemma_2": ({"soft_cap": 50.0}, "google/gemma_pytorch gemma/model.py"),
+}
 
 softmax_attention = register(
     Op(
@@ -283,17 +293,8 @@ softmax_attention = register(
         loops=softmax_attention_loops,
         cases=cases,
         passive={"keep": "boolean", "dropout_keep": "boolean"},
-        properties=(
-            weights_sum_to_one_or_the_row_is_empty,
-            no_query_sees_a_later_key,
-            nan_reaches_only_those_who_attend_to_it,
-        ),
-        variants=(
-            Variant("torch_is_causal", {"causal": "top_left"}, "pytorch torch/nn/functional.py"),
-            Variant("flash_causal", {"causal": "bottom_right"}, "flash-attention flash_attn_interface.py"),
-            Variant("unscaled", {"scale": 1.0}, "transformers models/t5/modeling_t5.py"),
-            Variant("gemma_2", {"soft_cap": 50.0}, "gemma_pytorch gemma/model.py"),
-        ),
+        properties=(weights_sum_to_one_or_the_row_is_empty, no_query_sees_a_later_key),
+        variants=tuple(Variant(name, *what) for name, what in VARIANTS.items()),
         source="arXiv:1706.03762 eq. 1",
     )
 )
