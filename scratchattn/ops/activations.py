@@ -289,8 +289,12 @@ gelu = _op(
     the_lower_tail_stays_below_zero,
     an_unknown_form_is_refused,
     variants=(
-        Variant("erf", {"form": "erf"}, source="torch.nn.GELU default; huggingface/transformers 'gelu'"),
-        Variant("tanh", {"form": "tanh"}, source="openai/gpt-2 src/model.py; karpathy/llm.c train_gpt2.c"),
+        Variant(
+            "torch", {"form": "erf"}, "pytorch torch/nn/modules/activation.py; karpathy/nanoGPT model.py"
+        ),
+        Variant("transformers", {"form": "erf"}, "huggingface/transformers src/transformers/activations.py"),
+        Variant("gpt_2", {"form": "tanh"}, "openai/gpt-2 src/model.py; jaymody/picoGPT; karpathy/llm.c"),
+        Variant("bert", {"form": "tanh"}, "google-research/bert modeling.py; kpot/keras-transformer"),
     ),
     source="arXiv:1606.08415",
 )

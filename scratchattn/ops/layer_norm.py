@@ -31,10 +31,10 @@ Conventions
     eps_on           variance                         deviation
     unbiased         False                            True (d - 1)
 
-GPT-2 and its descendants are as torch.  ``unbiased`` is NaN at d = 1 elsewhere and means d here, so
-that a single feature always gives its shift and takes no gradient.  At a constant row the gradient
-is g without its mean over s, 1 / sqrt(eps) = 316 for torch and 1 / eps = 1e6 for the annotated one
-(NaN there, from the slope of the root at 0).
+GPT-2, its descendants and keras-transformer are as torch, universal_transformer_pytorch is as annotated.
+``unbiased`` is NaN at d = 1 elsewhere and means d here, so that a single feature always gives its shift
+and takes no gradient.  At a constant row the gradient is g without its mean over s, 1 / sqrt(eps) = 316
+for torch and 1 / eps = 1e6 for the annotated one (NaN there, from the slope of the root at 0).
 
 Source: Ba, Kiros, Hinton, "Layer normalization", arXiv:1607.06450, eq. 4.
 """
@@ -102,6 +102,7 @@ def layer_norm_loops(x, scale=None, shift=None, *, eps=1e-5, eps_on="variance", 
 
 # ---- evidence ---------------------------------------------------------------
 
+UT_PYTORCH = "andreamad8/Universal-Transformer-Pytorch"
 ANNOTATED = {"eps": 1e-6, "eps_on": "deviation", "unbiased": True}
 
 
@@ -194,6 +195,23 @@ def a_spread_that_may_be_zero_is_refused(inputs, params, out):
             raise AssertionError(f"{wrong} was taken")
 
 
+VARIANTS = {
+    "torch": ({}, "pytorch torch/nn/modules/normalization.py"),
+    "gpt_2": ({}, "openai/gpt-2 src/model.py"),
+    "nanogpt": ({}, "karpathy/nanoGPT model.py"),
+    "llm_c": ({}, "karpathy/llm.c train_gpt2.c"),
+    "picogpt": ({}, "jaymody/picoGPT gpt2.py"),
+    "keras_transformer": ({}, "kpot/keras-transformer keras_transformer/transformer.py"),
+    "tensor2tensor": ({"eps": 1e-6}, "tensorflow/tensor2tensor tensor2tensor/layers/common_layers.py"),
+    "bert": ({"eps": 1e-12}, "google-research/bert modeling.py"),
+    "transformers": (
+        {"eps": 1e-12},
+        "huggingface/transformers src/transformers/models/bert/configuration_bert.py",
+    ),
+    "annotated": (ANNOTATED, "harvardnlp/annotated-transformer the_annotated_transformer.py"),
+    "universal_transformer_pytorch": (ANNOTATED, f"{UT_PYTORCH} models/common_layer.py"),
+}
+
 layer_norm = register(
     Op(
         name="layer_norm",
@@ -210,16 +228,7 @@ layer_norm = register(
             a_large_mean_costs_no_digit,
             a_spread_that_may_be_zero_is_refused,
         ),
-        variants=(
-            Variant(
-                "torch", {}, source="torch.nn.LayerNorm; karpathy/nanoGPT model.py; openai/gpt-2 src/model.py"
-            ),
-            Variant(
-                "tensor2tensor", {"eps": 1e-6}, source="tensorflow/tensor2tensor layers/common_layers.py"
-            ),
-            Variant("bert", {"eps": 1e-12}, source="huggingface/transformers BertConfig.layer_norm_eps"),
-            Variant("annotated", ANNOTATED, source="harvardnlp/annotated-transformer LayerNorm"),
-        ),
+        variants=tuple(Variant(name, *what) for name, what in VARIANTS.items()),
         source="arXiv:1607.06450 eq. 4",
     )
 )

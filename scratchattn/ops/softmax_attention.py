@@ -263,23 +263,23 @@ def no_query_sees_a_later_key(inputs, params, out):
         assert all((out.weights[..., i, max(i + shift + 1, 0) :] == 0).all() for i in range(q))
 
 
-TORCH_BY = "pytorch torch/nn/functional.py; labmlai/annotated_deep_learning_paper_implementations mha.py"
-FLASH = "Dao-AILab/flash-attention flash_attn/flash_attn_interface.py"
-LEFT_BY = (
-    f"pytorch torch/nn/functional.py; karpathy/nanoGPT model.py; karpathy/llm.c train_gpt2.c; {FLASH} 2.0"
-)
-FILL_BY = "harvardnlp/annotated-transformer the_annotated_transformer.py; kpot/keras-transformer attention.py"
-DROP_BY = "pytorch torch/nn/modules/activation.py; andreamad8/Universal-Transformer-Pytorch common_layer.py"
+LEFT, RIGHT, DROPS = {"causal": "top_left"}, {"causal": "bottom_right"}, {"keep_means": "drop"}
 VARIANTS = {
-    "torch": ({}, TORCH_BY),
-    "torch_is_causal": ({"causal": "top_left"}, LEFT_BY),
-    "torch_multi_head": ({"keep_means": "drop", "dropped_weights": True}, DROP_BY),
-    "flash_causal": ({"causal": "bottom_right"}, f"{FLASH} from 2.1 on"),
-    "annotated": ({"fill": -1e9}, FILL_BY),
-    "gpt_2": ({"causal": "bottom_right", "fill": -1e10}, "openai/gpt-2 src/model.py"),
-    "picogpt": ({"causal": "top_left", "penalty": -1e10}, "jaymody/picoGPT gpt2.py"),
+    "torch": ({}, "pytorch torch/nn/functional.py"),
+    "labml": ({}, "labmlai/annotated_deep_learning_paper_implementations labml_nn/transformers/mha.py"),
+    "torch_is_causal": (LEFT, "pytorch torch/nn/functional.py"),
+    "nanogpt": (LEFT, "karpathy/nanoGPT model.py"),
+    "llm_c": (LEFT, "karpathy/llm.c train_gpt2.c"),
+    "flash_2_0": (LEFT, "Dao-AILab/flash-attention flash_attn/flash_attn_interface.py, 2.0"),
+    "flash_attention": (RIGHT, "Dao-AILab/flash-attention flash_attn/flash_attn_interface.py, from 2.1 on"),
+    "torch_multi_head": (DROPS | {"dropped_weights": True}, "pytorch torch/nn/modules/activation.py"),
+    "universal_transformer_pytorch": (DROPS, "andreamad8/Universal-Transformer-Pytorch common_layer.py"),
+    "annotated": ({"fill": -1e9}, "harvardnlp/annotated-transformer the_annotated_transformer.py"),
+    "keras_transformer": (LEFT | {"fill": -1e9}, "kpot/keras-transformer keras_transformer/attention.py"),
+    "gpt_2": (RIGHT | {"fill": -1e10}, "openai/gpt-2 src/model.py"),
+    "picogpt": (LEFT | {"penalty": -1e10}, "jaymody/picoGPT gpt2.py"),
     "bert": ({"penalty": -1e4}, "google-research/bert modeling.py"),
-    "unscaled": ({"scale": 1.0}, "huggingface/transformers src/transformers/models/t5/modeling_t5.py"),
+    "t5": ({"scale": 1.0}, "huggingface/transformers src/transformers/models/t5/modeling_t5.py"),
     "gemma_2": ({"soft_cap": 50.0}, "google/gemma_pytorch gemma/model.py"),
 }
 
