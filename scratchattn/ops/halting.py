@@ -256,7 +256,7 @@ UT_PYTORCH = "andreamad8/Universal-Transformer-Pytorch models/UTransformer.py"
 T2T_FILE = "tensorflow/tensor2tensor tensor2tensor/models/research/universal_transformer_util.py"
 T2T = {"strict": True, "at_cap": "value"}, T2T_FILE
 ZPHANG = {"clamped": True, "at_cap": "value_alone"}, "zphang/adaptive-computation-time-pytorch models.py"
-VARIANTS = {
+VARIANTS: dict[str, tuple[dict, str]] = {
     "act_tensorflow": ({"at_cap": "left_over"}, "DeNeutoy/act-tensorflow src/act_cell.py"),
     "repeatrnn": ({"at_cap": "left_over"}, "imatge-upc/danifojo-2018-repeatrnn src_tensorflow/act_cell.py"),
     "zphang_hidden": (ZPHANG[0] | {"mixing": "mean_of_more"}, ZPHANG[1]),

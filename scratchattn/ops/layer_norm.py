@@ -195,7 +195,7 @@ def a_spread_that_may_be_zero_is_refused(inputs, params, out):
             raise AssertionError(f"{wrong} was taken")
 
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[dict, str]] = {
     "torch": ({}, "pytorch torch/nn/modules/normalization.py"),
     "gpt_2": ({}, "openai/gpt-2 src/model.py"),
     "nanogpt": ({}, "karpathy/nanoGPT model.py"),

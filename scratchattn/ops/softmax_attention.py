@@ -264,7 +264,7 @@ def no_query_sees_a_later_key(inputs, params, out):
 
 
 LEFT, RIGHT, DROPS = {"causal": "top_left"}, {"causal": "bottom_right"}, {"keep_means": "drop"}
-VARIANTS = {
+VARIANTS: dict[str, tuple[dict, str]] = {
     "torch": ({}, "pytorch torch/nn/functional.py"),
     "labml": ({}, "labmlai/annotated_deep_learning_paper_implementations labml_nn/transformers/mha.py"),
     "torch_is_causal": (LEFT, "pytorch torch/nn/functional.py"),
