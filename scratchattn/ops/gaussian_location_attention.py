@@ -42,7 +42,8 @@ Graves' window is not normalised; ``handwriting_window`` is its whole step.  Pos
 that counting from 0 or 1 is the caller's business.  ``density`` makes each Gaussian one of integral
 a_i; neural_sp, which has that, adds 1e-6 to its denominators and gives masked positions the weight -3e38.
 Positions that ``keep`` excludes get the weight 0 and are never read; if all are, or if normalised and all
-importances are zero, so are all weights and gradients.  Normalised, a negative importance has no meaning.
+importances are zero, so are all weights and gradients.  Normalised, importances must not be negative and
+the squares of distances must be finite.
 
 Luong's local-p attention keeps the positions s with |s - p| <= D and multiplies the softmax over them by the
 Gaussian: softmax(logits, keep) * this(p, D / 2, s, keep=keep, normalised=False).  The paper has
@@ -163,9 +164,6 @@ def _rate(width, width_as):
 
 def _beside_the_largest(xp, a, r, p, c, distance, far, live):
     """Exponents relative to the largest pair's, p_j - p_v, d_v, that pair and its Gaussian; is there one?"""
-    most = math.sqrt(-lowest(a)) / 2  # squares stay finite
-    far = xp.where(far < 0, -far, far)
-    far = xp.where(far > most, most, far)
     one, positive = constant(real(a), 1), ~(real(a) <= 0)
     height = xp.log(xp.where(positive, real(a), 1)) - far * far
     counts = both(live, positive)
