@@ -91,7 +91,7 @@ def glimpse_sensor_forward(
     batch = stretched(image.shape[:-2], location.shape[:-1])
     items, location = prod(batch), xp.broadcast_to(location, (*batch, 2))
     pixels = xp.reshape(xp.broadcast_to(image, (*batch, height, width)), (items * height * width,))
-    pixels = xp.concat([pixels, xp.reshape(constant(image, 0), (1,))])  # the last one is what lies outside
+    pixels = xp.concat([pixels, xp.reshape(constant(image, 0.0), (1,))])  # the last one is what lies outside
     glimpses, places = [], []
     for k in range(patches):
         step, along = scale**k, []
