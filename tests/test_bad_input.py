@@ -131,6 +131,13 @@ SMALL = NTM.init(np.random.default_rng(0))
 STATE = NTM.initial_state(SMALL, 1)
 BATCH = sa.tasks.Copy(bits=2).batch(np.random.default_rng(0), 1, "float64")
 LSTM = [np.ones((4, 2, 3)), np.ones((2, 5)), np.ones((2, 5)), np.ones((3, 20)), np.ones((5, 20)), np.ones(20)]
+GRU = [np.ones((4, 2, 3)), np.ones((2, 5)), np.ones((3, 15)), np.ones((5, 15)), np.ones(15)]
+WEIGHTS = NTM.weights(SMALL)
+DNC = sa.nn.dnc_cell.dnc_start(1, 4, 3, 2, units=5, layers=1)
+BIG = np.ones((1, 9, 9, 9))
+DNCW = sa.nn.dnc_cell.dnc_weights(
+    {name: np.ones(shape) for name, shape in sa.nn.dnc_cell.dnc_shapes(2, 2, 5, 1, 3, 2).items()}
+)
 
 
 def put(values, place, value):
@@ -215,6 +222,25 @@ TABLE = [
     (sa.nn.lstm.lstm, (*LSTM, np.ones(2)), {}, "lstm: lengths must be integer, got an array of float64"),
     (sa.nn.lstm.lstm, (*LSTM, np.ones(3, int)), {}, "lstm: b is both 2 and 3"),
     (sa.nn.lstm.lstm, (), {}, "lstm: missing a required argument: 'x'; it takes x(t,b,d)"),
+    (sa.nn.linear.linear, (X, W3, W3), {}, "linear: weights must have the axes (i,o), got shape (3,)"),
+    (sa.nn.linear.linear, (X, np.ones((3, 2)), W3), {}, "linear: o is both 2 and 3"),
+    (sa.nn.linear.linear, (X, np.ones((4, 2)), np.ones(2)), {}, "linear: i is both 3 and 4"),
+    (sa.nn.embedding.embed, (X, X), {}, "embed: tokens must be integer, got an array of float64"),
+    (sa.nn.embedding.embed, (np.array([7]), X), {}, "embedding: "),
+    *[(sa.nn.gru.gru, put(GRU, i, [1.0]), {}, f"gru: {name} must be an array, got list")
+      for i, name in enumerate("x hidden input_weights hidden_weights bias".split())],
+    (sa.nn.gru.gru, GRU, {"reset": "later"}, "gru_cell: reset must be 'before' or 'after', got"),
+    (sa.nn.ntm_cell.ntm_step, (np.ones((2, 3)), STATE, WEIGHTS), {}, "ntm_step: b is both 2 and 1"),
+    (sa.nn.ntm_cell.ntm_step, (np.ones((1, 1, 3)), STATE, WEIGHTS), {}, "ntm_step: x must have the axes"),
+    *[(sa.nn.ntm_cell.ntm_sequence, (np.ones((2, 1, 3)), STATE._replace(**{name: None}), WEIGHTS), {},
+       f"ntm_sequence: {name} must be an array, got None") for name in ("reads", "memory", "weightings")],
+    (sa.nn.ntm_cell.ntm_sequence, (np.ones((2, 1, 3)), STATE, WEIGHTS, np.ones(2, int)), {},
+     "ntm_sequence: b is both 1 and 2"),
+    *[(sa.nn.dnc_cell.dnc_sequence, (np.ones((2, 1, 2)), DNC._replace(**{name: BIG}), DNCW), {},
+       "dnc_sequence: ") for name in ("memory", "usage", "precedence", "reads")],
+    (sa.nn.dnc_cell.dnc_step, (np.ones((2, 2)), DNC, DNCW), {}, "dnc_step: b is both 2 and 1"),
+    (sa.nn.dnc_cell.dnc_step, (np.ones((1, 2)), DNC, DNCW), {"colour": 1},
+     "DNCConvention: no setting is called 'colour'"),
     # models, tasks, training
     *[(sa.models.NTM, (3, 2), {name: 0}, f"NTM: {name} must be at least 1, got 0")
       for name in "rows width units read_heads write_heads shifts".split()],

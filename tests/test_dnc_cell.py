@@ -303,7 +303,7 @@ WRONG = [
     ({"mask_min": 1.0}, ValueError, "DNCConvention: mask_min must be at least 0 and below 1, got 1.0"),
     ({"allocation_eps": "a"}, TypeError, "DNCConvention: allocation_eps must be a number, got 'a'"),
     ({"masked": True}, ValueError, "interface: raw must have 37 columns, got 28"),
-    ({"mask": True}, TypeError, "unexpected keyword argument 'mask'"),
+    ({"mask": True}, TypeError, "no setting is called 'mask'"),
 ]
 
 

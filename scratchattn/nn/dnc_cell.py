@@ -53,12 +53,20 @@ from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
 from ..ops.shaping import concat, reshape, stack, unstack
 from ..ops.sharpening import sharpening
+from .checked import checker
 from .dnc_addressing import allocations_in_turn
-from .dnc_convention import DNCConvention
+from .dnc_convention import convention_of
 from .dnc_interface import interface, interface_size
 from .lstm import keep_ended, lstm_shapes
 
 LINK_EPS = 1e-6  # added to a weighting along the links before it is sharpened, as Csordas does
+_REST = (
+    "memory(b,n,w), usage(b,n), link(b,h,n,n), precedence(b,h,n), write_weightings(b,h,n), "
+    "read_weightings(b,r,n), reads(b,r,w), interface_weights(c,p), output_weights(c,o), "
+    "read_output_weights(f,o), interface_bias?(p), output_bias?(o)"
+)
+_check_step = checker("dnc_step", f"x(b,i), {_REST}")
+_check_sequence = checker("dnc_sequence", f"xs(t,b,i), {_REST}, lengths?!(b)", lengths="integer")
 
 
 class DNCState(NamedTuple):
@@ -138,7 +146,8 @@ def dnc_step(x, state, weights, *, controller=None, **convention):
     state is any nesting of tuples of arrays whose first axis is b.  None: ``lstm_stack``.
     ``convention``: fields of DNCConvention.
     """
-    return _step(x, state, weights, controller or lstm_stack, DNCConvention(**convention))
+    _check_step(x, *_flat(state, weights))
+    return _step(x, state, weights, controller or lstm_stack, convention_of(convention))
 
 
 def dnc_sequence(xs, state, weights, lengths=None, *, controller=None, **convention):
@@ -147,7 +156,8 @@ def dnc_sequence(xs, state, weights, lengths=None, *, controller=None, **convent
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
     zeros, and its padding is never read.  The rest as for ``dnc_step``.
     """
-    convention, outputs = DNCConvention(**convention), []
+    _check_sequence(xs, *_flat(state, weights), lengths)
+    convention, outputs = convention_of(convention), []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
         if running is not None:
@@ -159,6 +169,10 @@ def dnc_sequence(xs, state, weights, lengths=None, *, controller=None, **convent
         nothing = weights.output_weights[:0]
         return reshape(nothing, shape=(0, xs.shape[1], nothing.shape[1])), state
     return stack(*outputs), state
+
+
+def _flat(state, weights):
+    return (*state[:-1], *weights[1:])  # a controller checks what is its own
 
 
 def lstm_stack(chi, state, layers):

@@ -62,3 +62,12 @@ class DNCConvention:
                 raise TypeError(f"DNCConvention: {name} must be a number, got {value!r}")
             if not 0 <= value < 1:
                 raise ValueError(f"DNCConvention: {name} must be at least 0 and below 1, got {value!r}")
+
+
+def convention_of(settings):
+    """The DNCConvention of a mapping; TypeError, with all names, for a setting that does not exist."""
+    known = DNCConvention.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"DNCConvention: no setting is called {name!r}; there are {', '.join(known)}")
+    return DNCConvention(**settings)

@@ -4,6 +4,7 @@ Source: Bengio, Ducharme, Vincent, Jauvin, "A neural probabilistic language mode
 """
 
 from ..op import REGISTRY
+from .checked import checked
 
 
 def embedding_shapes(tokens, features):
@@ -11,6 +12,7 @@ def embedding_shapes(tokens, features):
     return {"table": (tokens, features)}
 
 
+@checked("tokens!(), table(v,d)", leading=True, tokens="integer")
 def embed(tokens, table):
     """Rows of ``table``: integers (...), (v, d) -> (..., d)."""
     return REGISTRY["embedding"](table, tokens)

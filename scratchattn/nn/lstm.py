@@ -5,6 +5,7 @@ A sequence that has ended keeps its state and shows zeros; padding is never read
 Source: Hochreiter, Schmidhuber, Neural Computation 9 (1997) 1735; see ``ops/lstm_cell.py``.
 """
 
+from ..ops.axes import broadcast_to
 from ..ops.choice import where
 from ..ops.lstm_cell import lstm_cell
 from ..ops.shaping import stack, unstack
@@ -38,7 +39,7 @@ def lstm(x, hidden, cell, input_weights, hidden_weights, bias, lengths=None):
         new_hidden, new_cell = lstm_cell(x_t, hidden, cell, input_weights, hidden_weights, bias)
         hidden, cell = keep_ended(running, new_hidden, hidden), keep_ended(running, new_cell, cell)
         shown.append(hidden if running is None else where(running, hidden, 0.0))
-    return stack(*shown), hidden, cell
+    return stack(*shown) if shown else broadcast_to(hidden, shape=(0, *hidden.shape)), hidden, cell
 
 
 def keep_ended(running, new, old):

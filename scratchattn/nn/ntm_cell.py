@@ -38,10 +38,17 @@ from ..ops.memory_write import memory_write
 from ..ops.shaping import concat, reshape, split, stack, unstack
 from ..ops.sharpening import sharpening
 from ..ops.softmax import softmax
+from .checked import checker
 from .linear import linear
 from .lstm import keep_ended
 
 EPS = 1e-6  # in the lengths of the cosine
+_REST = (
+    "reads(b,r,w), memory(b,n,w), weightings(b,k,n), hidden?(b,h), cell?(b,h), input_weights(c,g), bias(g), "
+    "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), hidden_weights?(h,g)"
+)
+_check_step = checker("ntm_step", f"x(b,i), {_REST}")
+_check_sequence = checker("ntm_sequence", f"xs(t,b,i), {_REST}, lengths?!(b)", lengths="integer")
 
 
 class NTMState(NamedTuple):
@@ -116,6 +123,11 @@ def ntm_shapes(inputs, outputs, units, width, read_heads, write_heads, shifts, c
 
 def ntm_step(x, state, weights, *, eps=EPS):
     """One step: x (b, i), an NTMState, NTMWeights -> outputs (b, o), the next NTMState."""
+    _check_step(x, *_flat(state, weights))
+    return _step(x, state, weights, eps)
+
+
+def _step(x, state, weights, eps):
     (batch, read_heads, width), heads = state.reads.shape, state.weightings.shape[1]
     reads = reshape(state.reads, shape=(batch, read_heads * width))
     controlled = concat(x, reads, axis=-1)
@@ -162,18 +174,23 @@ def address(head, memory, before, eps):
     return sharpening(circular_shift(gated, head.shift), head.sharpness)
 
 
+def _flat(state, weights):
+    return (*state, *weights)
+
+
 def ntm_sequence(xs, state, weights, lengths=None, *, eps=EPS):
     """The steps one after the other: xs (t, b, i) -> outputs (t, b, o), the last NTMState.
 
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
     zeros, and its padding is never read.
     """
+    _check_sequence(xs, *_flat(state, weights), lengths)
     outputs = []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
         if running is not None:
             x = where(running[:, None], x, 0.0)
-        y, new = ntm_step(x, state, weights, eps=eps)
+        y, new = _step(x, state, weights, eps)
         state = NTMState(*[None if a is None else keep_ended(running, a, old) for a, old in zip(new, state)])
         outputs.append(y if running is None else where(running[:, None], y, 0.0))
     if not outputs:
