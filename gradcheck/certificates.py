@@ -4,11 +4,13 @@ The truth is the op's own text in balls of many digits, at the same inputs and c
 program may lose is the spread of the same text under roundoff drawn at random after every operation.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from scratchattn.tape import vjp
 
-from .subject import random_like
+from .subject import Subject, random_like
 
 DIGITS = 60
 RUNS = 12  # of the noise
@@ -45,6 +47,7 @@ def _compared(subject, rng, dtype):
 
     if subject.case.margin == 0 or not all(np.isfinite(x).all() for x in subject.inputs):
         return
+    subject = Subject(subject.op, _rounded(subject.case, dtype))
     cotangents = [u.astype(dtype) for u in random_like(rng, subject.function(*subject.inputs))]
     inputs = [x.astype(dtype) for x in subject.inputs]
     if not all(np.isfinite(x).all() for x in inputs):
@@ -61,6 +64,16 @@ def _compared(subject, rng, dtype):
         unit = 2 * UNITS[dtype] * abs(t).max(initial=0)
         excess = abs(np.asarray(y, float) - t) / (SIGMAS * s + unit + np.finfo(dtype).tiny)
         yield f"{name}, in 6 sigma and a unit", float(excess.max(initial=0)), 1.0
+
+
+def _rounded(case, dtype):
+    """The case with all its floats, those without a gradient too, as ``dtype`` holds them."""
+
+    def rounded(x):
+        kind = getattr(getattr(x, "dtype", None), "kind", "")
+        return np.asarray(x).astype(dtype).astype(float) if kind == "f" else x
+
+    return replace(case, inputs=tuple(map(rounded, case.inputs)))
 
 
 def _names(subject):

@@ -18,25 +18,30 @@ def backward_is_the_derivative_in_a_field(subject, rng):
     First with roots that are free, which asks most; where that fails, with true ones.  Left out are cases
     on a kink, which have no derivative, and those with inputs that are not finite: no numbers of the field.
     """
-    from .numbers.field import NoRoot, true_roots
-
     if subject.case.margin == 0 or not all(np.isfinite(x).all() for x in subject.inputs):
         return
     try:
-        wrong = _differs(subject, rng)
+        wrong = refuted(lambda: _differs(subject, rng))
     except (AttributeError, TypeError, ArithmeticError):
         if REGISTRY.get(subject.op.name) is subject.op:
             raise
         return  # somebody's own pair need not keep to the alphabet
+    yield "<u, J v> - <J^T u, v> modulo p", float(wrong), 0.0
+
+
+def refuted(differs):
+    """Whether ``differs()``, which draws anew at every call, is true with free roots and with true ones."""
+    from .numbers.field import NoRoot, true_roots
+
+    wrong = differs()
     if wrong:
         with true_roots():
             for _ in range(_DRAWS):
                 try:
-                    wrong = _differs(subject, rng)
-                    break
+                    return differs()
                 except NoRoot:
                     continue
-    yield "<u, J v> - <J^T u, v> modulo p", float(wrong), 0.0
+    return wrong
 
 
 def _differs(subject, rng):

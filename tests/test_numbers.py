@@ -9,6 +9,7 @@ import pytest
 
 import scratchattn as sa
 from gradcheck.certificates import error_is_certified, float32_errs_as_float32_must
+from gradcheck.compositions import COMPOSITIONS, composition_is_the_adjoint_in_a_field
 from gradcheck.exact import backward_is_the_derivative_in_a_field, derivatives_are_certified
 from gradcheck.numbers.array import NumberArray
 from gradcheck.numbers.field import Element, FieldArray, NoRoot, P, true_roots
@@ -96,9 +97,10 @@ NAMES = ["cosine_addressing", "softmax_attention", "layer_norm", "lstm_cell", "s
 def spoilt(name, spoil):
     """The op with its first gradient spoilt."""
     op = sa.REGISTRY[name]
+    right = op.backward
 
     def backward(saved, dout):
-        first, *rest = op.backward(saved, dout)
+        first, *rest = right(saved, dout)
         return (spoil(first), *rest)
 
     return replace(op, backward=backward)
@@ -143,3 +145,31 @@ def test_a_relative_error_of_two_to_the_minus_two_hundred_is_refuted():
         Subject(replace(op, backward=backward), case), RNG(0)
     )
     assert error == 1.0
+
+
+@pytest.mark.parametrize("size", range(3))
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_whole_cells_hold_in_the_field(name, size):
+    assert composition_is_the_adjoint_in_a_field(name, 1, size)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "op"),
+    [
+        ("ntm, 10 steps", "lstm_cell"),
+        ("ntm, 10 steps", "circular_shift"),
+        ("dnc, 5 steps", "dnc_linkage"),
+        ("dnc, 5 steps", "dnc_allocation"),
+        ("transformer layer", "softmax_attention"),
+        ("act, 5 steps", "halting"),
+    ],
+)
+def test_one_wrong_gradient_in_a_whole_cell_is_refuted(name, op):
+    """A relative error of 1e-12 in the first gradient of one of its ops, at every step."""
+    wrong = spoilt(op, lambda gradient: gradient * (1 + 1e-12))
+    original = sa.REGISTRY[op].backward
+    object.__setattr__(sa.REGISTRY[op], "backward", wrong.backward)
+    try:
+        assert not composition_is_the_adjoint_in_a_field(name, 1, 0)["ok"]
+    finally:
+        object.__setattr__(sa.REGISTRY[op], "backward", original)

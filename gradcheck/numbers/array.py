@@ -61,7 +61,7 @@ class Namespace:
         return float(np.finfo(np.float64).tiny)
 
     def constant(self, x, value):
-        return self.kind.of(np.asarray(value, dtype=None if x.dtype == object else x.dtype))
+        return self.kind.of(np.asarray(value, dtype=x.dtype))
 
     def arange_like(self, x, n):
         return self.kind.of(np.arange(n, dtype=float if x.dtype == object else x.dtype))

@@ -19,7 +19,7 @@ FAMILIES = {  # one column each; what is in none of them counts as "rest"
     "float32": ("float32_by_complex_step",),
     "slopes": ("backward_is_the_slope", "central_differences_agree"),
     "Hessian": ("hessian_is_symmetric",),
-    "field": ("backward_is_the_derivative_in_a_field",),
+    "field": ("backward_is_the_derivative_in_a_field", "composition_is_the_adjoint_in_a_field"),
     "truth": ("error_is_certified", "float32_errs_as_float32_must"),
     "proof": ("derivatives_are_certified",),
 }
@@ -75,8 +75,10 @@ def run(args, screen):
     for op, results, last in _results(ops, seeds, args.jobs or min(4, _cores()), args.deep, screen):
         by_op.setdefault(op, []).extend(results)
         if last:
-            screen.say(_line(op, by_op[op], width, families, screen))
+            screen.say(_line(op.name, by_op[op], width, families, screen))
             diagnoses += _say_failures(op, by_op[op], screen)
+    if args.deep and not args.ops:
+        by_op |= _compositions(seeds, width, families, screen)
     from gradcheck.evidence import summary
 
     everything = [result for results in by_op.values() for result in results]
@@ -108,6 +110,22 @@ def _results(ops, seeds, jobs, deep, screen):
                     done += 1
                     yield op, _with_seed(op, results, seed), seed == seeds[-1]
                     screen.progress(f"{done} of {total}  {group[i].name if i < len(group) else ''}")
+
+
+def _compositions(seeds, width, families, screen):
+    """Whole cells in the field, three sizes each: name -> results."""
+    from gradcheck.compositions import COMPOSITIONS, SIZES, composition_is_the_adjoint_in_a_field
+
+    found = {}
+    for name in COMPOSITIONS:
+        screen.progress(name)
+        found[name] = [
+            composition_is_the_adjoint_in_a_field(name, seed, size) | {"seed": seed}
+            for seed in seeds
+            for size in range(SIZES)
+        ]
+        screen.say(_line(name, found[name], width, families, screen))
+    return found
 
 
 def _with_seed(op, results, seed):
@@ -152,7 +170,7 @@ def _header(width, families):
     return f"     {'op':{width}}{'cases':>6}{'checks':>8}{names}{'rest':>7}"
 
 
-def _line(op, results, width, families, screen):
+def _line(name, results, width, families, screen):
     cases = len({result["case"] for result in results})
     ok = all(result["ok"] for result in results)
     mark = screen.paint("green", "ok  ") if ok else screen.paint("red", "FAIL")
@@ -160,7 +178,7 @@ def _line(op, results, width, families, screen):
     known = {check for checks in families.values() for check in checks}
     bad = sum(not r["ok"] for r in results if r["check"] not in known)
     rest = screen.paint("red", f"{f'{bad} bad':>7}") if bad else f"{'ok':>7}"
-    return f"{mark} {op.name:{width}}{cases:6}{len(results):8}{''.join(cells)}{rest}"
+    return f"{mark} {name:{width}}{cases:6}{len(results):8}{''.join(cells)}{rest}"
 
 
 def _cell(results, screen):
