@@ -159,6 +159,8 @@ class Op:
             if value != value:
                 raise ValueError(f"{self.name}: {name} must be a number, got NaN")
             return value if type(value) is int else float(value)  # a NumPy scalar would decide the precision
+        if kind is tuple and type(value) not in (tuple, list):
+            raise TypeError(f"{self.name}: {name} must be a tuple, got {value!r}")
         return value
 
 

@@ -29,6 +29,12 @@ def refuse_repeats(name, permutation):
             raise ValueError(f"{name} must hold each of 0..{n - 1} once, got {found}")
 
 
+def refuse_no_number(name, value):
+    """TypeError unless ``value`` is None or a number; ``name`` says whose it is."""
+    if value is not None and (not isinstance(value, (int, float)) or type(value) is bool or value != value):
+        raise TypeError(f"{name} must be None or a number, got {value!r}")
+
+
 def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
     """TypeError or ValueError, naming class and field, unless every field of a dataclass is what it must be.
 

@@ -45,7 +45,7 @@ import math
 from ..backend import arange_like, array_module, gather, real, sum_to_shape
 from ..calculus import exponentials
 from ..op import Case, Op, Variant, register
-from ..refusals import refuse_outside, refuse_where
+from ..refusals import refuse_no_number, refuse_outside, refuse_where
 
 
 def gaussian_log_probability_forward(mean, deviation, action, *, clip=None):
@@ -55,6 +55,7 @@ def gaussian_log_probability_forward(mean, deviation, action, *, clip=None):
     for a deviation that is not positive (on NumPy).
     """
     xp = array_module(mean, deviation, action)
+    refuse_no_number("gaussian_log_probability: clip", clip)
     if clip is not None and not clip > 0:
         raise ValueError(f"gaussian_log_probability: clip must be None or positive, got {clip!r}")
     refuse_where(

@@ -74,6 +74,7 @@ from ..calculus import (
     without_the_unattended,
 )
 from ..op import Case, Op, Variant, register
+from ..refusals import refuse_no_number
 
 
 def softmax_attention_forward(
@@ -183,8 +184,7 @@ def softmax_attention_loops(
 
 def _check(rate, dropout_keep, keep_means, **numbers):
     for name, value in numbers.items():
-        if value is not None and (not isinstance(value, (int, float)) or value != value):
-            raise TypeError(f"softmax_attention: {name} must be None or a number, got {value!r}")
+        refuse_no_number(f"softmax_attention: {name}", value)
     soft_cap, penalty = numbers["soft_cap"], numbers["penalty"]
     for right, message in (
         (soft_cap is None or soft_cap > 0, f"soft_cap must be None or positive, got {soft_cap!r}"),
