@@ -212,7 +212,7 @@ class Signature:
                 continue
             core = len(argument.axes)
             if len(shape) < core:
-                axes = _written(argument.axes)
+                axes = ",".join(map(str, argument.axes))
                 raise ValueError(f"{self.op}: {argument.name} must have the axes ({axes}), got shape {shape}")
             batch = self._broadcast(batch, shape[: len(shape) - core], expected, shapes)
             for axis, size in zip(argument.axes, shape[len(shape) - core :]):
@@ -274,10 +274,6 @@ def _axis(op, text):
         raise ValueError(f"{op}: cannot read the axis {text!r}")
     factor, letter, or_one = match.groups()
     return Axis(int(factor or 1), letter or "", or_one is not None)
-
-
-def _written(axes):
-    return ",".join(map(str, axes))
 
 
 def _named(dtype):
