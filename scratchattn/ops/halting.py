@@ -86,8 +86,8 @@ def halting_forward(
     tested = real(through + halting if twice else through)
     reached = tested > 1 - eps if strict else tested >= 1 - eps
     times = xp.cumulative_sum(xp.where(reached, one, 0), axis=-1)  # exact
-    goes_on, halts = times == 0, reached & (times == 1)
-    last = arange_like(one, halting.shape[-1]) == halting.shape[-1] - 1
+    goes_on, halts = times < 0.5, reached & (times < 1.5)
+    last = arange_like(one, halting.shape[-1]) > halting.shape[-1] - 1.5
     earlier, capped = goes_on & ~last, goes_on & last
     by_value = at_cap not in ("remainder", "left_over")
     own = goes_on if by_value else earlier  # weighted by their own value
