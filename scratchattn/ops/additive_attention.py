@@ -37,14 +37,15 @@ Conventions
 -----------
 Who projects what, with which bias and activation, stands in ``additive_score``.  The softmax:
 
-                                    exponentials of          a key left out            nothing to attend to
-    here                            s less the winner's      is not read               zeros, no gradient
-    dl4mt                           s                        exp(s) times 0            0 / 0
-    Nematus                         s less the largest,      exp(s) times 0            0 / 0
-                                    of masked keys too
-    Joey NMT, OpenNMT-py            s less the largest       -infinity filled in       NaN
-    TensorFlow Addons, d2l, Keras   s less the largest       a low number filled in    the mean of all values
-                                                             (Keras: subtracted)
+                            exponentials of          a key left out         nothing to attend to
+    here                    s less the winner's      is not read            zeros, no gradient
+    dl4mt                   s                        exp(s) times 0         0 / 0
+    Nematus                 s less the largest,      exp(s) times 0         0 / 0
+                            of masked keys too
+    OpenNMT-py, Joey NMT,
+    TensorFlow Addons       s less the largest       -infinity filled in    NaN
+    d2l                     s less the largest       -1e6 filled in         the mean of all values
+    Keras                   s less the largest       1e9 subtracted         as if all were kept, but for rounding
 
 ``shifted=False`` is dl4mt's: the same weights while scores stay below 709 (in float32 88), NaN beyond, and
 NaN where all of them are below -745 (-103).  Scores are at most sum_u |v_u|, so only a long v gets there.
