@@ -45,7 +45,7 @@ Who projects what, with which bias and activation, stands in ``additive_score``.
     OpenNMT-py, Joey NMT,
     TensorFlow Addons       s less the largest       -infinity filled in    NaN
     d2l                     s less the largest       -1e6 filled in         the mean of all values
-    Keras                   s less the largest       1e9 subtracted         as if all were kept, but for rounding
+    Keras                   s less the largest       1e9 subtracted         as if all were kept, rounded
 
 ``shifted=False`` is dl4mt's: the same weights while scores stay below 709 (in float32 88), NaN beyond, and
 NaN where all of them are below -745 (-103).  Scores are at most sum_u |v_u|, so only a long v gets there.
