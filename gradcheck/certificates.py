@@ -42,24 +42,47 @@ def truth(subject, cotangents, inputs, digits=DIGITS):
         return results(subject, [BallArray.of(u) for u in cotangents], [BallArray.of(x) for x in inputs])
 
 
-def _compared(subject, rng, dtype):
-    from .numbers.noise import UNITS, spread
+def certified(subject, rng, dtype):
+    """What ``dtype`` finds and what is true, at the inputs as ``dtype`` holds them.
+
+    (results, the truth as floats, how many of them are outputs), random cotangents; None where the case is
+    on a kink, has inputs that are not finite, or has a branch that balls cannot decide.
+    """
+    measured = _measured(subject, rng, dtype)
+    return measured and (measured[0], measured[1], len(subject.outputs))
+
+
+def _measured(subject, rng, dtype):
+    from .numbers.balls import Undecided
 
     if subject.case.margin == 0 or not all(np.isfinite(x).all() for x in subject.inputs):
-        return
+        return None
     subject = Subject(subject.op, _rounded(subject.case, dtype))
     cotangents = [u.astype(dtype) for u in random_like(rng, subject.function(*subject.inputs))]
     inputs = [x.astype(dtype) for x in subject.inputs]
     if not all(np.isfinite(x).all() for x in inputs):
-        return
+        return None
     found = results(subject, cotangents, inputs)
     wide = [[x.astype(float) for x in xs] for xs in (cotangents, inputs)]
-    exact = [y.floats() for y in truth(subject, *wide)]
+    try:
+        exact = [y.floats() for y in truth(subject, *wide)]
+    except Undecided:
+        return None
+    return found, exact, subject, *wide
+
+
+def _compared(subject, rng, dtype):
+    from .numbers.noise import UNITS, spread
+
+    measured = _measured(subject, rng, dtype)
+    if measured is None:
+        return
+    found, exact, subject, cotangents, inputs = measured
 
     def noisy(*arrays):
-        return results(subject, [arrays[0].of(u) for u in wide[0]] if arrays else wide[0], arrays)
+        return results(subject, [arrays[0].of(u) for u in cotangents] if arrays else cotangents, arrays)
 
-    sigma = spread(noisy, wide[1], dtype, exact, RUNS)
+    sigma = spread(noisy, inputs, dtype, exact, RUNS)
     for name, y, t, s in zip(_names(subject), found, exact, sigma, strict=True):
         unit = 2 * UNITS[dtype] * abs(t).max(initial=0)
         excess = abs(np.asarray(y, float) - t) / (SIGMAS * s + unit + np.finfo(dtype).tiny)

@@ -10,6 +10,7 @@ import pytest
 import scratchattn as sa
 from gradcheck.certificates import error_is_certified, float32_errs_as_float32_must
 from gradcheck.compositions import COMPOSITIONS, composition_is_the_adjoint_in_a_field
+from gradcheck.errors import DTYPES, KINDS, errors_of, in_units, table
 from gradcheck.exact import backward_is_the_derivative_in_a_field, derivatives_are_certified
 from gradcheck.numbers.array import NumberArray
 from gradcheck.numbers.field import Element, FieldArray, NoRoot, P, true_roots
@@ -173,3 +174,13 @@ def test_one_wrong_gradient_in_a_whole_cell_is_refuted(name, op):
         assert not composition_is_the_adjoint_in_a_field(name, 1, 0)["ok"]
     finally:
         object.__setattr__(sa.REGISTRY[op], "backward", original)
+
+
+def test_errors_are_counted_in_units_of_the_largest_entry():
+    assert in_units(np.array([1.0, 4.0 + 3 * 2.0**-50]), np.array([1.0 + 2.0**-50, 4.0]), "float64") == 3.0
+    pytest.importorskip("flint")
+    row = errors_of(sa.REGISTRY["layer_norm"])
+    assert row["cases"] > 15 and all(0 < row[f"{what}_{dtype}"] < 64 for what in KINDS for dtype in DTYPES)
+    wrong = errors_of(spoilt("layer_norm", narrowed))
+    assert wrong["gradients_float64"] > 1e6 and wrong["values_float64"] == row["values_float64"]
+    assert "layer_norm" in "".join(table([row]))

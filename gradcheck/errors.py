@@ -1,0 +1,61 @@
+"""How many units in the last place our own floats are off, op by op: measured against proven enclosures.
+
+A unit is one in the last place of the largest entry of what is compared, in the dtype that is measured: so a
+small entry beside a large one is not blamed for what the large one leaves.
+"""
+
+import numpy as np
+
+from .certificates import certified
+from .subject import Subject
+
+DTYPES = ("float64", "float32")
+KINDS = ("values", "gradients")
+
+
+def errors_of(op, seed=0):
+    """Worst error of values and of gradients in each dtype, over all cases of ``op``, and where.
+
+    Cases on a kink, those that balls cannot decide and those that say they are ill-conditioned are left out;
+    ``cases`` counts the rest.
+    """
+    row = {"op": op.name, "cases": 0}
+    row |= {f"{what}_{dtype}": 0.0 for what in KINDS for dtype in DTYPES}
+    row |= {f"{key}_case": "" for key in list(row)[2:]}
+    for case in op.cases(np.random.default_rng(seed)):
+        if case.ill_conditioned:
+            continue
+        counted = False
+        for dtype in DTYPES:
+            found = certified(Subject(op, case), np.random.default_rng(seed + 1), dtype)
+            if found is None:
+                continue
+            counted, (results, exact, outputs) = True, found
+            pairs = list(zip(results, exact, strict=True))
+            for what, pairs in zip(KINDS, (pairs[:outputs], pairs[outputs:])):
+                worst = max((in_units(y, t, dtype) for y, t in pairs), default=0.0)
+                if worst > row[f"{what}_{dtype}"]:
+                    row[f"{what}_{dtype}"], row[f"{what}_{dtype}_case"] = worst, case.label
+        row["cases"] += counted
+    return row
+
+
+def in_units(found, exact, dtype):
+    """Largest error in units in the last place of the largest entry of ``exact``."""
+    if not exact.size:
+        return 0.0
+    largest = np.asarray(abs(exact).max()).astype(dtype)
+    unit = float(np.spacing(max(largest, np.finfo(dtype).tiny)))
+    return float(abs(np.asarray(found, float) - exact).max()) / unit
+
+
+def table(rows):
+    """The rows as Markdown, worst gradients first."""
+    names = ["op", "cases", *[f"{what}, {dtype}" for dtype in DTYPES for what in KINDS], "worst at"]
+    yield f"| {' | '.join(names)} |"
+    yield "|---" * len(names) + "|"
+    for row in sorted(rows, key=lambda row: -row["gradients_float64"]):
+        numbers = " | ".join(
+            f"{row[f'{what}_{dtype}']:.1f}" for dtype in DTYPES for what in ("values", "gradients")
+        )
+        yield f"| {row['op']} | {row['cases']} | {numbers} | {row['gradients_float64_case']} |"
