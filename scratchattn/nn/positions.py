@@ -8,7 +8,7 @@ A table is made on the host and then moved to the library in use.  It is a const
 Accuracy
 --------
 p f_i as a product of float64 numbers is off by 1e-11 at p = 1e5, which is thousands of last places of a
-float32 where the sine is near zero; as a product of float32 numbers it is off by 4e-3.  So frequencies
+float32 where the sine is near zero; as a product of float32 numbers it is off by 5e-3.  So frequencies
 are found in 60 digits, in turns per position, and kept as whole numbers of 2^-128 turns: multiples of
 those wrap around at a full turn by themselves and are exact.  An entry is then right to two units in the
 last place of float64, at any position below 2^31, and float32 gets the nearest number.

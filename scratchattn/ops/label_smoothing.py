@@ -41,7 +41,7 @@ no gradient flows and the logits are not read.  So is it where ``keep`` is False
     tensor2tensor            others                0                  yes
     annotated, labml         others_but_padding    the pad symbol     yes
 
-The pad symbol of variants is 0 here.  fairseq was as torch before 2021.  The annotated Transformer takes
+The pad symbol of variants is 0 here.  Older fairseq is as torch.  The annotated Transformer takes
 probabilities of the softmax with the padding in it, so the padding's logit has a gradient, a_j g, all the
 same.  Nothing is reduced: torch and transformers take the mean over what counts, the others the sum, for
 the caller to divide.  A class out of range is refused on NumPy where it counts.
