@@ -32,8 +32,8 @@ def errors_of(op, seed=0):
                 continue
             counted, (results, exact, outputs) = True, found
             pairs = list(zip(results, exact, strict=True))
-            for what, pairs in zip(KINDS, (pairs[:outputs], pairs[outputs:])):
-                worst = max((in_units(y, t, dtype) for y, t in pairs), default=0.0)
+            for what, part in zip(KINDS, (pairs[:outputs], pairs[outputs:])):
+                worst = max((in_units(y, t, dtype) for y, t in part), default=0.0)
                 if worst > row[f"{what}_{dtype}"]:
                     row[f"{what}_{dtype}"], row[f"{what}_{dtype}_case"] = worst, case.label
         row["cases"] += counted
