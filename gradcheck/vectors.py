@@ -1,0 +1,272 @@
+"""Golden vectors: for every op and case what goes in, what must come out, and how far off one may be.
+
+    document = vectors_of(REGISTRY["softmax_attention"])    inputs, cotangents, truth, tolerance
+    rows = judge(document, answers)                         a verdict for each case that was answered
+
+Inputs and cotangents are exact in float32.  The truth is the op's own text in balls of 60 digits, rounded
+to hi + lo: the nearest double, and the nearest double of the rest.  sigma is the spread of the same text
+under random roundoff of float32 and of float64; it is rounded up to five bits, so that the last digits of
+a machine's logarithm do not change a file.  ``vector_files`` writes and reads; docs/vectors.md says what.
+"""
+
+import hashlib
+import json
+import zlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from .certificates import DIGITS, SIGMAS, results, truth
+from .subject import Subject, random_like
+
+FORMAT, VERSION = "scratchattn vectors", 1
+DTYPES = ("float32", "float64")
+RUNS = 16  # of the noise
+OP_BYTES, FORMAT_BYTES = 64 * 1024, 5 * 1024 * 1024  # at most, of an op's file and of a directory
+
+
+class LeftOut(Exception):
+    """Why a case has no golden vector."""
+
+
+def vectors_of(op, *, seed=0):
+    """The document of ``op`` with a vector for every case, and {reason: labels} of those that have none."""
+    vectors, left_out = [], {}
+    for case in op.cases(np.random.default_rng(seed)):
+        try:
+            with np.errstate(all="ignore"):
+                vectors.append(vector_of(op, case))
+        except LeftOut as reason:
+            left_out.setdefault(str(reason), []).append(case.label)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": "vectors",
+        "op": op.name,
+        "signature": op.signature,
+        "source": op.source,
+        "detached": op.detached is not None,
+        "tolerance": {"sigmas": SIGMAS, "ulps_of_the_largest": 1},
+        "variants": [
+            {"name": v.name, "params": _in_json(op, v.params), "source": v.source} for v in op.variants
+        ],
+        "cases": vectors,
+    }
+    return document, left_out
+
+
+def vector_of(op, case):
+    """One case as a dictionary of arrays; LeftOut if nobody can be held against it.
+
+    Left out are cases on a kink, or that rounding to float32 moves as far as the next one; those with
+    inputs or results that are not finite; those of which balls cannot decide the branch; and those to
+    which the noise gives no finite tolerance.
+    """
+    inputs = tuple(_rounded(x) for x in case.inputs)
+    floating = [(x, y) for x, y in zip(case.inputs, inputs) if y is not None and y.dtype.kind == "f"]
+    if not all(np.isfinite(y).all() for _, y in floating):
+        raise LeftOut("inputs that are not finite")
+    moved = max((abs(np.asarray(x) - y).max() for x, y in floating if y.size), default=0.0)
+    if case.margin is not None and moved >= case.margin:
+        raise LeftOut("on a kink")
+    subject = Subject(op, replace(case, inputs=inputs))
+    values = subject.function(*subject.inputs)
+    seed = zlib.crc32(f"{op.name}: {case.label}".encode())  # of its own: a new case moves no other's
+    cotangents = [_rounded(u) for u in random_like(np.random.default_rng(seed), values)]
+    names = [*subject.outputs, *[f"g({name})" for name in subject.names]]
+    every = [argument.name for argument in op._signature._expected(len(inputs))]
+    exact = _truth(subject, cotangents)
+    sigma = {dtype: _sigma(subject, cotangents, exact, dtype) for dtype in DTYPES}
+    asked = {
+        "label": case.label,
+        "params": _in_json(op, case.params),
+        "variants": [v.name for v in op.variants if op._params | v.params == op._params | case.params],
+        "inputs": {name: _as_stored(x) for name, x in zip(every, inputs) if x is not None},
+        "cotangents": {name: _as_stored(u) for name, u in zip(subject.outputs, cotangents)},
+    }
+    answered = {
+        name: {"hi": hi, "lo": lo, **{f"sigma_{dtype}": sigma[dtype][i] for dtype in DTYPES}}
+        for i, (name, (hi, lo)) in enumerate(zip(names, exact, strict=True))
+    }
+    return {"id": identity(op.name, asked), **asked, "truth": answered}
+
+
+def identity(name, asked):
+    """Sixteen hexadecimal digits of what is asked: answers to another question have another id."""
+    arrays = [
+        [kind, name, x.dtype.name, x.shape, x.tobytes().hex()]
+        for kind in ("inputs", "cotangents")
+        for name, x in sorted(asked[kind].items())
+    ]
+    text = json.dumps([name, asked["label"], asked["params"], arrays], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ---- the truth, and how far off an honest program may be --------------------
+
+
+def _truth(subject, cotangents):
+    """(hi, lo) of every output and gradient, to more digits where something cancels."""
+    from .numbers.balls import Undecided, digits
+
+    for count in (DIGITS, 2 * DIGITS, 4 * DIGITS):
+        try:
+            with digits(count):
+                exact = truth(subject, cotangents, subject.inputs, count)
+                scale = max((abs(y.floats()).max(initial=0.0) for y in exact), default=0.0)
+                pairs = [_double_double(y, scale) for y in exact]
+        except Undecided:
+            continue
+        if all(pairs):
+            return pairs
+    raise LeftOut("undecided in balls")
+
+
+def _double_double(y, scale):
+    """hi and lo of an array of balls; None if a ball is too wide to know them.
+
+    A ball around zero is zero if it is below 1e-40 of ``scale``, the largest of all results.
+    """
+    hi = np.asarray(y.floats(), dtype=float)
+    lo = np.zeros_like(hi)
+    if not np.isfinite(hi).all() or abs(hi).max(initial=0.0) > np.finfo(np.float32).max:
+        raise LeftOut("results that float32 cannot hold")
+    if y.dtype != object:
+        return hi, lo
+    for place, ball in np.ndenumerate(np.asarray(y)):
+        radius, around_zero = float(ball.rad()), bool(ball.contains(0))
+        if radius > (1e-40 * scale if around_zero else 2.0**-108 * abs(hi[place])):
+            return None
+        if around_zero:
+            hi[place] = 0.0
+        else:
+            lo[place] = float(ball - float(hi[place]))
+    return hi, lo
+
+
+def _sigma(subject, cotangents, exact, dtype):
+    from .numbers.noise import spread
+
+    def noisy(*arrays):
+        return results(subject, [arrays[0].of(u) if arrays else u for u in cotangents], arrays)
+
+    found = spread(noisy, subject.inputs, dtype, [hi for hi, _ in exact], RUNS)
+    if not all(np.isfinite(s).all() for s in found):
+        raise LeftOut("no finite tolerance")
+    mantissas = [np.frexp(s) for s in found]
+    return [np.ldexp(np.ceil(32 * m) / 32, e).astype(dtype) for m, e in mantissas]
+
+
+def tolerance(result, dtype):
+    """What one may be off by in ``dtype``, entry by entry: 6 sigma and a unit of the largest entry."""
+    largest = abs(result["hi"]).max(initial=0.0)
+    return (
+        SIGMAS * result[f"sigma_{dtype}"].astype(float) + np.finfo(dtype).eps * largest + np.finfo(dtype).tiny
+    )
+
+
+# ---- what others answered ---------------------------------------------------
+
+
+def judge(document, answers):
+    """A row for every answered case: op, case, id, dtype, ok, worst, what.
+
+    ``worst`` is the largest error in units of what is allowed, so that 1 is just allowed; ``what`` says where
+    it is, or what else is wrong.  An answer to a question that ``document`` has not is wrong; a question
+    without an answer has no row.
+    """
+    asked = {case["id"]: case for case in document["cases"]}
+    rows = []
+    for answer in answers["cases"]:
+        case = asked.get(answer["id"])
+        if case is None:
+            what = "no such question: made for other vectors, or its id was not copied"
+            verdict = {"dtype": None, "ok": False, "worst": np.inf, "what": what}
+        else:
+            verdict = _verdict(case["truth"], answer["answers"])
+        label = case["label"] if case else str(answer.get("label", ""))
+        rows.append({"op": document["op"], "case": label, "id": answer["id"], **verdict})
+    return rows
+
+
+def _verdict(exact, answers):
+    found = sorted({x.dtype.name for x in answers.values()})
+    verdict = {"dtype": found[0] if len(found) == 1 else None, "ok": False, "worst": np.inf}
+    if len(found) != 1 or found[0] not in DTYPES:
+        return {
+            **verdict,
+            "what": f"one of {', '.join(DTYPES)} expected, got {', '.join(found) or 'nothing'}",
+        }
+    unknown = [name for name in answers if name not in exact]
+    if unknown:
+        return {**verdict, "what": f"{unknown[0]} is none of {', '.join(exact)}"}
+    worst, what = 0.0, "exact"
+    for name, result in exact.items():
+        if name not in answers:
+            return {**verdict, "what": f"{name} is missing"}
+        got, hi = answers[name].astype(float), result["hi"]
+        if got.shape != hi.shape:
+            return {**verdict, "what": f"{name} must be of shape {hi.shape}, got {got.shape}"}
+        with np.errstate(invalid="ignore"):
+            excess = abs(got - hi - result["lo"]) / tolerance(result, found[0])
+        excess = np.where(np.isnan(excess), np.inf, excess)
+        if excess.size and excess.max() > worst:
+            worst, place = float(excess.max()), np.unravel_index(excess.argmax(), excess.shape)
+            where = f"[{', '.join(map(str, place))}]" if place else ""
+            what = f"{name}{where} is {got[place]:.17g}, the truth {hi[place]:.17g}"
+    return {**verdict, "ok": worst <= 1.0, "worst": worst, "what": what}
+
+
+# ---- which cases fit --------------------------------------------------------
+
+
+def fitted(document, size, most=OP_BYTES):
+    """``document`` with as many cases as fit into ``most`` bytes, and the labels of the others.
+
+    ``size`` tells the bytes of a document.  The largest case goes first, but as long as there is a choice
+    none that is the last of its params: a convention is worth more than a second size.
+    """
+    cases, dropped = list(document["cases"]), []
+    while cases and size({**document, "cases": cases}) > most:
+        alike = Counter(json.dumps(case["params"]) for case in cases)
+        choice = [case for case in cases if alike[json.dumps(case["params"])] > 1] or cases
+        largest = max(choice, key=lambda case: sum(x["hi"].size for x in case["truth"].values()))
+        cases = [case for case in cases if case is not largest]
+        dropped.append(largest["label"])
+    return {**document, "cases": cases}, dropped
+
+
+# ---- small conversions ------------------------------------------------------
+
+
+def _rounded(x):
+    """``x`` with floats as float32 has them, in float64; booleans and indices as they are."""
+    if x is None:
+        return None
+    x = np.asarray(x)
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32).astype(float) if x.dtype.kind == "f" else x
+
+
+def _as_stored(x):
+    return np.ascontiguousarray(x, dtype=np.float32 if x.dtype.kind == "f" else None).reshape(x.shape)
+
+
+def _in_json(op, value):
+    """Params as JSON has them: a slice is {"slice": [start, stop, step]}, an ellipsis {"ellipsis": true}."""
+    if isinstance(value, dict):
+        return {name: _in_json(op, each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_json(op, each) for each in value]
+    if isinstance(value, slice):
+        return {"slice": [_in_json(op, each) for each in (value.start, value.stop, value.step)]}
+    if value is Ellipsis:
+        return {"ellipsis": True}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _in_json(op, value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"number": str(value)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"vectors of {op.name}: a param must be of numbers, texts and slices, got {value!r}")

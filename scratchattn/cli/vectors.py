@@ -1,0 +1,160 @@
+"""``gradcheck vectors``: golden vectors for programs in any language, and a verdict on their answers."""
+
+import importlib.util
+import time
+
+from ..op import REGISTRY
+from . import lookup, verb
+
+FORMATS = ("npz", "json", "safetensors")
+SHOWN = 6  # failures written out per op; --json has all
+_DESCRIPTION = """\
+export: for every op and case, inputs and cotangents that are exact in float32, and outputs and gradients
+as truth: sixty digits, rounded to the sum of two doubles, with the tolerance of an honest program beside it.
+One file an op, and _index.json with sizes, checksums and the cases that were left out, with the reason.
+
+check: the files in DIR are answers, a copy of the vectors with somebody's outputs and gradients in place of
+the truth. The verdict, case by case, is 6 sigma and a unit in the last place of the largest entry. The truth
+is computed anew, or read from --vectors DIR. An op with no case answered fails.
+
+docs/vectors.md has the format of both, readers of a few lines, and a checker in C.
+JSON keys: export: ok, directory, format, version, ops, summary; check: ok, cases (op, case, id, dtype, ok,
+worst, what), summary. worst is in units of what is allowed, so that 1 is just allowed."""
+
+
+def add_parser(verbs):
+    parser = verb.add(verbs, "vectors", run, "golden vectors: export them, check answers", _DESCRIPTION)
+    parser.add_argument("action", choices=("export", "check"), help="write vectors, or judge answers")
+    parser.add_argument("directory", metavar="DIR", help="where the files are to be, or are")
+    parser.add_argument("ops", metavar="OP", nargs="*", default=[], help="an op's name, or file.py:name; all")
+    parser.add_argument("--format", choices=FORMATS, help="of an export: npz, if not told")
+    parser.add_argument("--vectors", metavar="DIR", help="of a check: the exported vectors they answer")
+    _let_options_stand_anywhere(parser)
+
+
+def _let_options_stand_anywhere(parser):
+    """argparse refuses ``export DIR --format json OP``: it has closed the list of ops before the option."""
+    plain = parser.parse_known_args
+
+    def intermixed(args=None, namespace=None):
+        parser.parse_known_args = plain  # which the next line comes back to
+        try:
+            return parser.parse_known_intermixed_args(args, namespace)
+        finally:
+            parser.parse_known_args = intermixed
+
+    parser.parse_known_args = intermixed
+
+
+def run(args, screen):
+    for option, action in (("format", "export"), ("vectors", "check")):
+        if getattr(args, option) and args.action != action:
+            raise verb.Misuse(f"--{option} is for 'vectors {action}', not for 'vectors {args.action}'")
+    if not args.vectors and importlib.util.find_spec("flint") is None:
+        raise verb.Misuse("the truth needs python-flint: pip install 'scratchattn[test]'")
+    from gradcheck.vector_files import Unreadable
+
+    try:
+        return (_export if args.action == "export" else _check)(args, screen)
+    except (Unreadable, ImportError) as wrong:
+        raise verb.Misuse(str(wrong)) from wrong
+    except OSError as wrong:
+        raise verb.Misuse(f"{wrong.filename or args.directory}: {wrong.strerror or wrong}") from wrong
+
+
+def _export(args, screen):
+    from gradcheck.vector_files import export
+    from gradcheck.vectors import FORMAT_BYTES, OP_BYTES, VERSION
+
+    started, format = time.perf_counter(), args.format or "npz"
+    ops = [lookup.op_named(name) for name in dict.fromkeys(args.ops or sorted(REGISTRY))]
+    width = max(len(op.name) for op in ops) + 1
+    entries = {}
+    screen.say(screen.paint("dim", f"     {'op':{width}}{'cases':>6}{'bytes':>9}  left out"))
+    screen.progress(f"0 of {len(ops)}  {ops[0].name}")
+    for i, (name, entry) in enumerate(export(ops, args.directory, format), 1):
+        entries[name] = entry
+        mark = screen.paint("green", "ok  ") if _fits(entry, OP_BYTES) else screen.paint("red", "FAIL")
+        why = ", ".join(f"{len(labels)} {reason}" for reason, labels in entry["left_out"].items())
+        screen.say(f"{mark} {name:{width}}{entry['cases']:6}{entry['bytes']:9,}  {why}".rstrip())
+        screen.progress(f"{i} of {len(ops)}  {ops[i].name if i < len(ops) else ''}")
+    left_out: dict = {}
+    for entry in entries.values():
+        for reason, labels in entry["left_out"].items():
+            left_out[reason] = left_out.get(reason, 0) + len(labels)
+    size = sum(entry["bytes"] for entry in entries.values())
+    empty = [name for name, entry in entries.items() if not _fits(entry, OP_BYTES)]
+    summary = {
+        "ops": len(entries),
+        "cases": sum(entry["cases"] for entry in entries.values()),
+        "left_out": left_out,
+        "bytes": size,
+        "without_cases": empty,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    ok = not empty and size <= FORMAT_BYTES
+    told = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "none"
+    verdict = screen.paint("green", "written") if ok else screen.paint("red", "NOT WHOLE")
+    counted = f"{summary['ops']} ops, {summary['cases']} cases, {size:,} of {FORMAT_BYTES:,} bytes"
+    screen.say(f"{counted}, left out: {told}: {verdict}. {summary['seconds']:.1f} s")
+    report = {"ok": ok, "directory": args.directory, "format": format, "version": VERSION}
+    return {**report, "ops": entries, "summary": summary}, int(not ok)
+
+
+def _fits(entry, most):
+    return 0 < entry["cases"] and entry["bytes"] <= most
+
+
+def _check(args, screen):
+    from gradcheck.vector_files import Unreadable, exported, load, paths_in
+    from gradcheck.vectors import judge, vectors_of
+
+    started, rows, asked, ok = time.perf_counter(), [], 0, True
+    named = {op.name: op for op in map(lookup.op_named, args.ops)}
+    seen = {}
+    for path in paths_in(args.directory):
+        answers = load(path, kind="answers")
+        name = answers["op"]
+        if named and name not in named:
+            continue
+        if name in seen:
+            raise Unreadable(f"{path}: {seen[name]} answers {name} too: keep one of them")
+        seen[name] = path
+        screen.progress(name)
+        if args.vectors:
+            document = exported(args.vectors, name)
+        elif name in named or name in REGISTRY:
+            document, _ = vectors_of(named.get(name) or REGISTRY[name])
+        else:
+            raise Unreadable(f"{path}: no op is called {name!r}{verb.nearest(name, sorted(REGISTRY))}")
+        found = judge(document, answers)
+        asked += len(document["cases"])
+        ok &= bool(found) and all(row["ok"] for row in found)
+        rows += found
+        _say(name, found, len(document["cases"]), screen)
+    missing = [name for name in named if name not in seen]
+    if missing:
+        raise Unreadable(f"{args.directory}: it has no answers for {', '.join(missing)}")
+    failed = sum(not row["ok"] for row in rows)
+    summary = {
+        "ops": len(seen),
+        "cases": asked,
+        "answered": len(rows),
+        "failed": failed,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    told = screen.paint("green", "all conform") if ok else screen.paint("red", f"{failed} FAILED")
+    screen.say(f"{len(seen)} ops, {len(rows)} of {asked} cases answered: {told}. {summary['seconds']:.1f} s")
+    return {"ok": ok, "cases": rows, "summary": summary}, int(not ok)
+
+
+def _say(name, rows, asked, screen):
+    failed = [row for row in rows if not row["ok"]]
+    good = rows and not failed
+    mark = screen.paint("green", "ok  ") if good else screen.paint("red", "FAIL")
+    worst = f", at worst {max(row['worst'] for row in rows):.2g} of what is allowed" if rows else ""
+    screen.say(f"{mark} {name}: {len(rows)} of {asked} cases answered{worst}")
+    for row in failed[:SHOWN]:
+        screen.say(f"       {row['case'] or row['id']}: {row['what']}: {row['worst']:.2g} of what is allowed")
+    if len(failed) > SHOWN:
+        screen.say(f"       and {len(failed) - SHOWN} more; --json lists them all")
