@@ -1,5 +1,10 @@
-"""Hold any forward and backward against everything we know: ``gradcheck.check(op)``."""
+"""Hold any forward and backward against everything we know: ``gradcheck.check(op)``.
 
+Somebody else's implementation too, ``gradcheck.verify(function, against="layer_norm", framework="torch")``,
+and as tests for pytest, ``@gradcheck.parametrize("layer_norm", framework="torch")``.
+"""
+
+from .conformance import parametrize, verify
 from .evidence import check, check_case
 
-__all__ = ["check", "check_case"]
+__all__ = ["check", "check_case", "parametrize", "verify"]

@@ -1,0 +1,21 @@
+"""The conformance kit: does somebody else's implementation do what the op says, and to which convention?
+
+verify(function, against="layer_norm", framework="torch", dtype="float32")    ->   Report
+parametrize("layer_norm", framework="torch")                                  ->   tests for pytest
+
+candidate     what a function takes and returns, and which cases it can be asked
+questions     the cases, put in the tested precision, and what is true of them
+tolerance     what an honest program may lose: Monte-Carlo arithmetic on our own text
+frameworks    NumPy, PyTorch, JAX, autograd, TensorFlow
+asking        one question, one answer, whatever the function does (``guarded``)
+judging       an answer against the truth
+misfits       what it does with arrays that do not fit
+report        the verdict; ``wording`` puts it into words
+pytests       the same as tests, case by case
+"""
+
+from .pytests import parametrize
+from .report import Report
+from .trial import verify
+
+__all__ = ["Report", "parametrize", "verify"]

@@ -1,0 +1,87 @@
+"""How far off may an honest program be?  The spread of our own text under roundoff that strangers may add.
+
+``numbers.noise`` errs after every operation by a roundoff of the *result*: what our text loses.  Others
+write the same formula in another order, without our care for sums that cancel, and are honest all the
+same.  So here the *operands* of sums and differences err too, each for itself, as in Monte-Carlo
+arithmetic with random inputs: what is small only because two large numbers cancelled is known to their
+roundoff.  For the same reason the plain formulas are used: see ``plain``.
+
+Source: Parker, "Monte Carlo arithmetic", UCLA CSD-970002, 1997, chapter 2 (precision bounding).
+"""
+
+import numpy as np
+
+from ..certificates import results
+from ..numbers.noise import UNITS, NoisyArray
+from .plain import plainly
+
+RUNS = 24
+SIGMAS = 6
+_BY_SERIES = {  # libraries promise two units for these, not one half
+    np.exp,
+    np.log,
+    np.log1p,
+    np.tanh,
+    np.power,
+    np.float_power,
+}
+
+
+class Strangers(NoisyArray):
+    """float64 that errs as somebody else's program in the chosen precision might."""
+
+    @staticmethod
+    def _size(ufunc, method, inputs, result, kwargs):
+        if method == "__call__" and ufunc in (np.add, np.subtract):
+            a, b = (abs(np.asarray(x, dtype=float)) for x in inputs)
+            return np.sqrt(a * a + b * b + result * result)
+        size = NoisyArray._size(ufunc, method, inputs, result, kwargs)
+        return 2 * size if ufunc in _BY_SERIES else size
+
+
+def strangers(dtype, rng):
+    """The array class that errs like an honest program in ``dtype``."""
+    return type(f"strangers in {dtype}", (Strangers,), {"unit": UNITS[dtype], "rng": rng})
+
+
+def spread(subject, cotangents, inputs, truth, arithmetic, runs=RUNS):
+    """Root mean square distance from ``truth`` of each output and gradient, entry by entry.
+
+    ``arithmetic`` is an array class.  All runs at once, as one more leading axis, where the op has
+    leading axes; roundoff is drawn for every entry, so they are independent.
+    """
+    stacked = _stacked(subject, inputs, runs)
+    if stacked is None:
+        samples = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
+        samples = [np.stack(ys) for ys in samples]
+    else:
+        many = [np.broadcast_to(u, (runs, *u.shape)) for u in cotangents]
+        samples = _run(subject, many, stacked, arithmetic)
+        samples = [y.reshape(runs, *t.shape) for y, t in zip(samples, truth, strict=True)]
+    with np.errstate(all="ignore"):
+        return [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
+
+
+def _run(subject, cotangents, inputs, arithmetic):
+    given = [arithmetic.of(u) for u in cotangents]
+    with plainly():
+        return [y.floats() for y in results(subject, given, [arithmetic.of(x) for x in inputs])]
+
+
+def _stacked(subject, inputs, runs):
+    """``inputs`` with ``runs`` copies along a new leading axis of all; None if the op has no such axes."""
+    if subject.op.shape_rule or subject.op.equals or not inputs:
+        return None
+    names = subject.op._signature._expected(len(subject.case.inputs))
+    core = [len(names[place].axes) for place in subject.places]
+    passive = [
+        x.ndim - len(argument.axes)
+        for i, (x, argument) in enumerate(zip(subject.case.inputs, names))
+        if i not in subject.places and x is not None
+    ]
+    rank = max([x.ndim - n for x, n in zip(inputs, core)] + passive)
+    out = []
+    for x, n in zip(inputs, core):
+        shape = (runs, *[1] * (rank - (x.ndim - n)), *x.shape)
+        out.append(np.broadcast_to(x, (runs, *x.shape)).reshape(shape))
+    return out

@@ -1,0 +1,193 @@
+"""``verify``: hold somebody else's function against an op and say what it is."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from scratchattn.op import REGISTRY, Op
+
+from .asking import ask
+from .candidate import Candidate, NotAsked, Unsuitable
+from .frameworks import framework_of
+from .judging import judge
+from .misfits import misfits
+from .questions import Question, Unanswerable
+from .report import Report
+from .rounding import FORMATS
+
+SEEDS = 3
+TIME_LIMIT = 10.0  # seconds, for one case
+
+
+def verify(
+    function,
+    against,
+    *,
+    framework=None,
+    dtype="float32",
+    backward=None,
+    arguments=None,
+    outputs=None,
+    params=None,
+    variant=None,
+    seeds=SEEDS,
+    time_limit=TIME_LIMIT,
+):
+    """Hold ``function`` against the op called ``against``; returns a Report, whatever the function does.
+
+    ``framework`` is numpy, torch, jax, autograd or tensorflow (None: by what the function speaks of),
+    ``dtype`` float32 or float64.  In numpy, ``backward`` is ``backward(saved, dout)`` of a function that
+    returns out, saved, or ``backward(*inputs, *douts)``; without it outputs alone are judged.
+
+    ``arguments``, ``outputs`` and ``params`` say what the function takes, returns and follows where that is
+    not as the op has it: see ``conformance.candidate``.  ``variant``: hold it against that convention of
+    the op.  ``seeds``: how many sets of the op's cases; ``time_limit``: seconds for one of them.
+
+    Truth is the op in balls of 60 digits at the exact inputs, the tolerance of each entry 6 sigma and one
+    unit in its last place, sigma from 24 runs of Monte-Carlo arithmetic (Parker, UCLA CSD-970002, 1997).
+    Wrong use of ``verify`` itself raises ValueError or TypeError, a missing package ImportError.
+    """
+    started = time.perf_counter()
+    op, dtype, params = resolved(against), named_dtype(dtype), dict(params or {})
+    if variant is not None:
+        params = {**params, **variant_named(op, variant).params}
+    name, adapter = framework_of(function, framework, backward)
+    report = Report(op, function, name, dtype, adapter.differentiates, variant)
+    try:
+        candidate = Candidate(op, function, arguments, outputs, params)
+    except Unsuitable as reason:
+        return report.unsuitable(str(reason)).closed(started)
+    asked = []
+    for question, without in questions(op, dtype, candidate.params, seeds):
+        if question is None:
+            report.leave_out(*without)
+            continue
+        try:
+            answer = ask(candidate, adapter, question, time_limit)
+        except NotAsked as untold:
+            report.leave_out(question.label, str(untold))
+            continue
+        entry = report.take(question, answer, held(question, answer, {}))
+        if entry is not None:
+            asked.append((question, answer, entry))
+        if answer.hung:
+            report.notes.append("after that, no other case was asked")
+            break
+    if any(not entry["ok"] for _, _, entry in asked):
+        for params, names in variants_of(op, candidate):
+            _compare(report, names, params, [(q, a) for q, a, _ in asked if not a.failure])
+        if len(report.fitting()) > 1:
+            _ask_further(report, op, candidate, adapter, time_limit)
+    if asked and not any(answer.hung for _, answer, _ in asked):
+        once = [q for q, a, _ in asked if q.seed == 0 and not a.failure]
+        report.misfits = misfits(candidate, adapter, once, time_limit)
+    return report.closed(started)
+
+
+def questions(op, dtype, params, seeds, only=None):
+    """Yield (question, None) for every case at every seed, or (None, (label, why there is none)).
+
+    ``only``: the label of the cases that are wanted.
+    """
+    for seed in range(seeds):
+        with np.errstate(all="ignore"):
+            cases = list(op.cases(np.random.default_rng(seed)))
+        for number, case in enumerate(cases):
+            if only not in (None, case.label):
+                continue
+            try:
+                yield Question(op, replace(case, params={**params, **case.params}), dtype, seed, number), None
+            except Unanswerable as reason:
+                yield None, (case.label, str(reason))
+            except TypeError as missing:  # a param without a default, that neither case nor caller knows
+                yield None, (case.label, str(missing))
+
+
+def _compare(report, names, params, answered):
+    """How far the answers are from a convention; by the first set of cases alone if that refutes it."""
+    first = [(q, held(q, a, params)) for q, a in answered if q.seed == 0]
+    if all(f.ok for _, findings in first if isinstance(findings, dict) for f in findings.values()):
+        first += [(q, held(q, a, params)) for q, a in answered if q.seed > 0]
+    report.compare(names, params, first)
+
+
+def _ask_further(report, op, candidate, adapter, time_limit):
+    """Which of several conventions that fit?  Ask with the inputs of cases that are of other params.
+
+    They are no cases of these conventions, so they refute nothing: they only say which is likelier.
+    """
+    fit = {name: report.variants[name] for name in report.fitting()}
+    for entry in fit.values():
+        entry.update(against=0, further=0, against_on=[])
+    for number, case in enumerate(op.cases(np.random.default_rng(0))):
+        if case.label not in report.not_asked:
+            continue
+        try:
+            question = Question(op, replace(case, params=dict(candidate.params)), report.dtype, 0, number)
+            answer = ask(candidate, adapter, question, time_limit)
+        except (Unanswerable, NotAsked, TypeError, ValueError):
+            continue
+        if answer.hung:
+            return
+        for entry in () if answer.failure else fit.values():
+            findings = held(question, answer, entry["params"])
+            if not isinstance(findings, Unanswerable):
+                entry["further"] += 1
+                if not all(f.ok for f in findings.values()):
+                    entry["against"] += 1
+                    entry["against_on"].append(case.label)
+
+
+def held(question, answer, params):
+    """Findings by name, or Unanswerable; of an answer that failed, none."""
+    if answer.failure:
+        return {}
+    try:
+        truth, sigma = question.expected(params, tuple(answer.outputs))
+    except Unanswerable as reason:
+        return reason
+    return judge(answer, question, truth, sigma)
+
+
+def variants_of(op, candidate):
+    """Yield (params, names) for the conventions that differ from what the candidate was held against."""
+    groups: dict = {}
+    for variant in op.variants:
+        whole = {**op._params, **variant.params}
+        groups.setdefault(repr(sorted(whole.items())), ({**variant.params}, []))[1].append(variant.name)
+    own = repr(sorted({**op._params, **candidate.params}.items()))
+    for key, (params, names) in groups.items():
+        if key != own:
+            reset = {name: op._params[name] for name in candidate.params if name not in op._required}
+            yield {**reset, **params}, names
+
+
+def resolved(against):
+    """The op itself or of that name; ValueError that names the nearest."""
+    import difflib
+
+    if isinstance(against, Op):
+        return against
+    if against not in REGISTRY:
+        close = difflib.get_close_matches(str(against), REGISTRY, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"verify: no op is called {against!r}{hint}")
+    return REGISTRY[against]
+
+
+def variant_named(op, name):
+    for variant in op.variants:
+        if variant.name == name:
+            return variant
+    known = ", ".join(v.name for v in op.variants) or "none"
+    raise ValueError(f"verify: {op.name} has no variant {name!r}; it has {known}")
+
+
+def named_dtype(dtype):
+    """float32 for "float32", numpy.float32, torch.float32 and the like; ValueError for what is not judged."""
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
+    name = name.rpartition(".")[-1]
+    if name not in FORMATS:
+        raise ValueError(f"verify: dtype must be one of {', '.join(FORMATS)}, got {name!r}")
+    return name

@@ -1,0 +1,132 @@
+"""``gradcheck verify``: hold somebody else's implementation against an op."""
+
+import importlib
+import os
+import sys
+
+from . import lookup, verb
+
+_DESCRIPTION = """\
+FUNCTION is module.sub:function or file.py:function; what it takes and returns is found from the names of its
+arguments: the op's inputs in order, or by name; an optional input (keep, bias) or a param (causal, eps) only
+if an argument of the function has its name. 'scratchattn explain OP' lists them.
+
+In numpy, the backward is --backward, or else the function of the same name with _backward in the place of
+_forward or at the end: backward(saved, dout) of a function that returns out, saved, or
+backward(*inputs, *douts). Without one, outputs alone are judged. Other frameworks differentiate themselves.
+
+The truth is the op in balls of 60 digits at the function's own inputs, the tolerance what an honest program
+in that precision may lose, from Monte-Carlo arithmetic on the op itself. If it does not conform, every
+convention that the op knows of is tried. Exit status: 0 if it conforms, 1 if not.
+
+JSON keys: conforms, variant (the convention that it follows instead), distances (of outputs and, as
+d<input>, of gradients; up to 6 is allowed), cases; and verdict, sentence, nearest, variants, not_asked, ..."""
+
+
+def add_parser(verbs):
+    parser = verb.add(verbs, "verify", run, "hold somebody else's implementation against an op", _DESCRIPTION)
+    parser.add_argument("function", metavar="FUNCTION", help="module.sub:function or file.py:function")
+    parser.add_argument("--against", metavar="OP", required=True, help="the op, or file.py:op")
+    parser.add_argument(
+        "--framework", metavar="F", help="numpy, torch, jax, autograd or tensorflow (default: by its imports)"
+    )
+    parser.add_argument("--dtype", metavar="D", default="float32", help="float32 (default) or float64")
+    parser.add_argument("--backward", metavar="FUNCTION", help="for numpy: the function's backward")
+    parser.add_argument("--variant", metavar="NAME", help="hold it against this convention of the op")
+    parser.add_argument("--outputs", metavar="NAMES", help="which outputs it returns: out,weights")
+    parser.add_argument("--arguments", metavar="NAMES", help="which inputs it takes, in its order: key,query")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="sets of cases (3)")
+    parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="seconds for a case (10)")
+    parser.add_argument("--html", metavar="FILE", help="write the report as a page")
+    parser.add_argument("--markdown", metavar="FILE", help="write the report for a bug tracker")
+
+
+def run(args, screen):
+    from gradcheck.conformance import verify
+
+    if args.seeds < 1 or not args.time_limit > 0:
+        raise verb.Misuse("--seeds must be at least 1 and --time-limit above 0")
+    op = lookup.op_named(args.against)
+    function, module = found(args.function)
+    backward = found(args.backward)[0] if args.backward else None
+    if backward is None and args.framework in (None, "numpy"):
+        backward = _backward_beside(function, module, args.function)
+    screen.progress(f"{args.function} against {op.name}")
+    try:
+        report = verify(
+            function,
+            op,
+            framework=args.framework,
+            dtype=args.dtype,
+            backward=backward,
+            arguments=_listed(args.arguments),
+            outputs=_listed(args.outputs),
+            variant=args.variant,
+            seeds=args.seeds,
+            time_limit=args.time_limit,
+        )
+    except (ValueError, TypeError, ImportError) as wrong:
+        raise verb.Misuse(str(wrong)) from wrong
+    for path, text in ((args.html, report.html), (args.markdown, report.markdown)):
+        if path:
+            _write(path, text())
+    screen.say(_painted(report, screen))
+    return report.json(), int(not report.conforms)
+
+
+def found(name):
+    """``module.sub:function`` or ``file.py:function``, and its module; Misuse if there is none."""
+    place, colon, inside = name.rpartition(":")
+    if not colon or not place or not inside:
+        raise verb.Misuse(f"{name!r} must be module:function or file.py:function")
+    module = lookup.load(place) if place.endswith(".py") else _imported(place)
+    function = module
+    for part in inside.split("."):
+        if not hasattr(function, part):
+            names = [n for n, value in vars(function).items() if callable(value) and not n.startswith("_")]
+            raise verb.Misuse(f"{place} has no {inside!r}{verb.nearest(part, names)}")
+        function = getattr(function, part)
+    if not callable(function):
+        raise verb.Misuse(f"{name} is no function but {type(function).__name__}")
+    return function, module
+
+
+def _imported(place):
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(place)
+    except Exception as failure:
+        raise verb.Misuse(f"{place} cannot be imported: {type(failure).__name__}: {failure}") from failure
+    finally:
+        sys.path.remove(here)
+
+
+def _backward_beside(function, module, name):
+    """The backward that stands in the same module under the name that one expects."""
+    from gradcheck.conformance.frameworks import guessed
+
+    inside = name.rpartition(":")[2]
+    backward = getattr(module, inside.removesuffix("_forward") + "_backward", None)
+    return backward if callable(backward) and guessed(function) == "numpy" else None
+
+
+def _listed(text):
+    """Names between commas; a "-" stands for an output that the op does not have."""
+    return (
+        None if text is None else [None if name.strip() == "-" else name.strip() for name in text.split(",")]
+    )
+
+
+def _write(path, text):
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as failure:
+        raise verb.Misuse(f"{path} cannot be written: {failure.strerror}") from failure
+
+
+def _painted(report, screen):
+    first, *rest = repr(report).split("\n")
+    colour = {"conforms": "green", "follows": "yellow"}.get(report.verdict, "red")
+    return "\n".join([screen.paint(colour, first), *rest])
