@@ -12,7 +12,6 @@ a machine's logarithm do not change a file.  ``vector_files`` writes and reads; 
 import hashlib
 import json
 import zlib
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from .subject import Subject, random_like
 FORMAT, VERSION = "scratchattn vectors", 1
 DTYPES = ("float32", "float64")
 RUNS = 16  # of the noise
+LOOSE = 2.0**-20  # of the largest result: a tolerance that large, in float64, refuses nothing
 OP_BYTES, FORMAT_BYTES = 64 * 1024, 5 * 1024 * 1024  # at most, of an op's file and of a directory
 
 
@@ -60,8 +60,8 @@ def vector_of(op, case):
     """One case as a dictionary of arrays; LeftOut if nobody can be held against it.
 
     Left out are cases on a kink, or that rounding to float32 moves as far as the next one; those with
-    inputs or results that are not finite; those of which balls cannot decide the branch; and those to
-    which the noise gives no finite tolerance.
+    inputs or results that are not finite; those of which balls cannot decide the branch, and those of
+    which roundoff changes it, so that the noise gives no tolerance.
     """
     inputs = tuple(_rounded(x) for x in case.inputs)
     floating = [(x, y) for x, y in zip(case.inputs, inputs) if y is not None and y.dtype.kind == "f"]
@@ -78,6 +78,9 @@ def vector_of(op, case):
     every = [argument.name for argument in op._signature._expected(len(inputs))]
     exact = _truth(subject, cotangents)
     sigma = {dtype: _sigma(subject, cotangents, exact, dtype) for dtype in DTYPES}
+    scale = max((abs(hi).max(initial=0.0) for hi, _ in exact), default=0.0)
+    if any(s.max(initial=0.0) > LOOSE * scale for s in sigma["float64"]):
+        raise LeftOut("on a branch that rounding decides")
     asked = {
         "label": case.label,
         "params": _in_json(op, case.params),
@@ -222,16 +225,13 @@ def _verdict(exact, answers):
 
 
 def fitted(document, size, most=OP_BYTES):
-    """``document`` with as many cases as fit into ``most`` bytes, and the labels of the others.
+    """``document`` without its largest cases, so that it fits into ``most`` bytes, and the labels of those.
 
-    ``size`` tells the bytes of a document.  The largest case goes first, but as long as there is a choice
-    none that is the last of its params: a convention is worth more than a second size.
+    ``size`` tells the bytes of a document.
     """
     cases, dropped = list(document["cases"]), []
     while cases and size({**document, "cases": cases}) > most:
-        alike = Counter(json.dumps(case["params"]) for case in cases)
-        choice = [case for case in cases if alike[json.dumps(case["params"])] > 1] or cases
-        largest = max(choice, key=lambda case: sum(x["hi"].size for x in case["truth"].values()))
+        largest = max(cases, key=lambda case: sum(x["hi"].size for x in case["truth"].values()))
         cases = [case for case in cases if case is not largest]
         dropped.append(largest["label"])
     return {**document, "cases": cases}, dropped
