@@ -6,6 +6,13 @@ at first and heads learn to move; or from fixed numbers, uniform in +-1 / sqrt(r
 for every model of that size, which tell each row from the others.  On the copy task the constant reached
 further beyond the trained lengths.
 
+Conventions
+-----------
+All of that, and the cell, is the convention "smoothed".  ``NTM(..., convention="pytorch_ntm")`` follows a
+public implementation instead, in its cell (``nn/ntm_convention.py``) and in its start (``ntm_start.py``);
+``docs/conventions.md`` lists them.  How weights are initialised is ours in all of them, and outputs are
+logits, also where theirs are after a sigmoid.
+
 Initialisation
 --------------
 Weights into the controller and out of it: uniform, +-1 / sqrt(inputs of the layer).  The forget
@@ -17,25 +24,25 @@ arXiv:1807.08518.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from .. import backend
-from ..backend import array_module
+from ..conventions import preset
 from ..fused.ntm import ntm_feedforward, ntm_lstm
+from ..nn.named_conventions import NTM_NAMES, ntm_settings
 from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
-from ..ops.axes import broadcast_to
-from ..ops.softmax import softmax
+from ..nn.ntm_convention import NTMConvention, convention_of
 from ..parameters import Params
 from ..refusals import check_settings
+from .ntm_start import MEMORIES, NTMStart
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
-    "engine": ("fused", "reference"),
-    "memory": ("uniform", "constant"),
     "dtype": ("float32", "float64"),
+    "convention": NTM_NAMES,
 }
+_OPTIONAL = {"engine": ("fused", "reference"), "memory": MEMORIES}
 
 
 @dataclass(frozen=True)
@@ -53,17 +60,39 @@ class NTM:
     write_heads: int = 1
     shifts: int = 3
     """Offsets that a head can move by, an odd number: 3 is -1, 0, +1."""
-    engine: str = "fused"
-    """"fused", or "reference": the composition of ops that it equals."""
+    engine: str | None = None
+    """"fused", or "reference": the composition of ops that it equals.  None: fused where the convention is
+    the default's, else reference, which alone runs all of them; this then says which."""
     dtype: str = "float32"
-    memory: str = "constant"
-    """"constant": 1e-6 everywhere; "uniform": the fixed numbers above."""
+    memory: str | None = None
+    """What the memory starts from, if not what the convention says: see ``NTMStart``."""
+    convention: str = "smoothed"
+    """Whose cell and start it is: a name of ``scratchattn.conventions`` that has an NTM."""
 
     def __post_init__(self):
         sizes = ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads", "shifts")
-        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
+        given = {name: allowed for name, allowed in _OPTIONAL.items() if getattr(self, name) is not None}
+        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES | given)
         if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
+        fusible = self.cell == NTMConvention()
+        if self.engine is None:
+            object.__setattr__(self, "engine", "fused" if fusible else "reference")
+        elif self.engine == "fused" and not fusible:
+            raise ValueError(
+                f"NTM: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
+            )
+
+    @property
+    def cell(self):
+        """The NTMConvention of its cell."""
+        return convention_of(ntm_settings(self.convention))
+
+    @property
+    def start(self):
+        """The NTMStart of its sequences."""
+        said = {} if self.memory is None else {"memory": self.memory}
+        return NTMStart(**preset(self.convention).ntm_start | said)
 
     heads = property(lambda self: self.read_heads + self.write_heads)
 
@@ -71,15 +100,9 @@ class NTM:
         """name -> shape of every parameter."""
         cell = ntm_shapes(
             self.inputs, self.outputs, self.units, self.width, self.read_heads, self.write_heads, self.shifts,
-            self.controller,
+            self.controller, self.cell.outputs != "controller",
         )  # fmt: skip
-        start = {
-            "initial_reads": (self.read_heads, self.width),
-            "initial_weightings": (self.heads, self.rows),
-        }
-        if self.controller == "lstm":
-            start |= {"initial_hidden": (self.units,), "initial_cell": (self.units,)}
-        return cell | start
+        return cell | self.start.shapes(self)
 
     def init(self, rng):
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
@@ -89,26 +112,14 @@ class NTM:
             values[name] = rng.uniform(-spread, spread, size=shape)
         if self.controller == "lstm":
             values["bias"][self.units : 2 * self.units] = 1.0
-        values["initial_weightings"][:, 0] = 5.0 + np.log(self.rows)
+        values |= self.start.values(self)
         params = Params(self.shapes(), dtype=self.dtype)
         params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
         return params
 
     def initial_state(self, params, batch):
         """The state before the first step of ``batch`` sequences."""
-        memory = backend.asarray(_initial_memory(self.rows, self.width, self.memory).astype(self.dtype))
-        memory = array_module(memory).broadcast_to(memory, (batch, self.rows, self.width))
-
-        def each(array):
-            return broadcast_to(array, shape=(batch, *array.shape))
-
-        units = (
-            (each(params["initial_hidden"]), each(params["initial_cell"]))
-            if self.controller == "lstm"
-            else ()
-        )
-        weightings = softmax(params["initial_weightings"])
-        return NTMState(each(params["initial_reads"]), memory, each(weightings), *units)
+        return self.start.state(self, params, batch)
 
     def weights(self, params):
         """The parameters of the cell, by role."""
@@ -117,24 +128,16 @@ class NTM:
 
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
-        return ntm_step(x, state, self.weights(params), eps=EPS)
+        return ntm_step(x, state, self.weights(params), **ntm_settings(self.convention))
 
     def sequence(self, params, state, xs, lengths=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""
         w = self.weights(params)
         if self.engine == "reference":
-            return ntm_sequence(xs, state, w, lengths, eps=EPS)
+            return ntm_sequence(xs, state, w, lengths, **ntm_settings(self.convention))
         rest = (w.bias, w.head_weights, w.head_bias, w.output_weights, w.output_bias, lengths)
         if self.controller == "lstm":
             outputs, *last = ntm_lstm(xs, *state, w.input_weights, w.hidden_weights, *rest, eps=EPS)
         else:
             outputs, *last = ntm_feedforward(xs, *state[:3], w.input_weights, *rest, eps=EPS)
         return outputs, NTMState(*last)
-
-
-@cache
-def _initial_memory(rows, width, kind):
-    if kind == "constant":
-        return np.full((rows, width), 1e-6)
-    spread = 1 / np.sqrt(rows + width)
-    return np.random.default_rng(0).uniform(-spread, spread, size=(rows, width))

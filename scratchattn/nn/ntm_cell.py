@@ -18,31 +18,39 @@ Conventions
 All heads address the memory that the step found, and the reads are taken from it; then it is
 written, all erasures before all additions.  The new reads reach the output of their own step and
 the controller of the next.  strength is softplus, gate and erase are sigmoids, shift is a softmax
-over the offsets -s..s, sharpness is 1 + softplus; key and write_vector are taken as they are.
+over the offsets -s..s, sharpness is 1 + softplus; key and write_vector are taken as they are; eps is
+in the lengths of the cosine.  ``NTMConvention`` has what implementations do differently; its fields are
+keywords here.
 
 Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, section 3.
 """
 
 from typing import Any, NamedTuple
 
-from ..ops.activations import sigmoid, softplus
 from ..ops.axes import broadcast_to
-from ..ops.choice import where
-from ..ops.circular_shift import circular_shift
-from ..ops.cosine_addressing import cosine_addressing
+from ..ops.choice import clip, where
 from ..ops.exponential import tanh
-from ..ops.interpolation import interpolation
 from ..ops.lstm_cell import lstm_cell
-from ..ops.memory_read import memory_read
-from ..ops.memory_write import memory_write
-from ..ops.shaping import concat, reshape, split, stack, unstack
-from ..ops.sharpening import sharpening
-from ..ops.softmax import softmax
+from ..ops.shaping import concat, reshape, stack, unstack
 from .checked import checker
 from .linear import linear
 from .lstm import keep_ended
+from .ntm_convention import EPS, convention_of
+from .ntm_heads import HeadParameters, HeadSizes, head_parameters, head_sizes, use_memory
 
-EPS = 1e-6  # in the lengths of the cosine
+__all__ = [
+    "EPS",
+    "HeadParameters",
+    "HeadSizes",
+    "NTMState",
+    "NTMWeights",
+    "head_parameters",
+    "head_sizes",
+    "ntm_sequence",
+    "ntm_shapes",
+    "ntm_step",
+]
+
 _REST = (
     "reads(b,r,w), memory(b,n,w), weightings(b,k,n), hidden?(b,h), cell?(b,h), input_weights(c,g), bias(g), "
     "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), hidden_weights?(h,g)"
@@ -68,46 +76,13 @@ class NTMWeights(NamedTuple):
     bias: Any  # (4h) or (h)
     head_weights: Any  # (h, p), columns as in ``head_sizes``
     head_bias: Any  # (p)
-    output_weights: Any  # (r w + h, o)
+    output_weights: Any  # (r w + h, o); (h, o) where outputs are the controller's alone
     output_bias: Any  # (o)
     hidden_weights: Any = None  # (h, 4h)
 
 
-class HeadParameters(NamedTuple):
-    """What the controller emits for all heads in one step."""
-
-    key: Any  # (b, k, w)
-    write_vector: Any  # (b, k - r, w)
-    erase: Any  # (b, k - r, w), in (0, 1)
-    gate: Any  # (b, k), in (0, 1)
-    strength: Any  # (b, k), positive
-    sharpness: Any  # (b, k), at least one
-    shift: Any  # (b, k, s), on the simplex
-    complement: Any = None  # (b, k), 1 - gate to all its digits
-
-
-class HeadSizes(NamedTuple):
-    """Columns of the head parameters, side by side in this order, grouped by how they are squashed."""
-
-    key: int
-    write_vector: int
-    erase: int
-    gate: int
-    strength: int
-    sharpness: int
-    shift: int
-
-
-def head_sizes(width, read_heads, write_heads, shifts):
-    """How many columns of each there are, for all heads together."""
-    heads = read_heads + write_heads
-    return HeadSizes(
-        heads * width, write_heads * width, write_heads * width, heads, heads, heads, heads * shifts
-    )
-
-
-def ntm_shapes(inputs, outputs, units, width, read_heads, write_heads, shifts, controller):
-    """Parameter shapes of the cell."""
+def ntm_shapes(inputs, outputs, units, width, read_heads, write_heads, shifts, controller, read_outputs=True):
+    """Parameter shapes of the cell; without ``read_outputs`` the outputs are the controller's alone."""
     columns = 4 * units if controller == "lstm" else units
     parameters = sum(head_sizes(width, read_heads, write_heads, shifts))
     shapes = {"input_weights": (inputs + read_heads * width, columns), "bias": (columns,)}
@@ -116,19 +91,22 @@ def ntm_shapes(inputs, outputs, units, width, read_heads, write_heads, shifts, c
     return shapes | {
         "head_weights": (units, parameters),
         "head_bias": (parameters,),
-        "output_weights": (read_heads * width + units, outputs),
+        "output_weights": (read_heads * width * read_outputs + units, outputs),
         "output_bias": (outputs,),
     }
 
 
-def ntm_step(x, state, weights, *, eps=EPS):
-    """One step: x (b, i), an NTMState, NTMWeights -> outputs (b, o), the next NTMState."""
+def ntm_step(x, state, weights, **convention):
+    """One step: x (b, i), an NTMState, NTMWeights -> outputs (b, o), the next NTMState.
+
+    ``convention``: fields of NTMConvention.
+    """
     _check_step(x, *_flat(state, weights))
-    return _step(x, state, weights, eps)
+    return _step(x, state, weights, convention_of(convention))
 
 
-def _step(x, state, weights, eps):
-    (batch, read_heads, width), heads = state.reads.shape, state.weightings.shape[1]
+def _step(x, state, weights, convention):
+    batch, read_heads, width = state.reads.shape
     reads = reshape(state.reads, shape=(batch, read_heads * width))
     controlled = concat(x, reads, axis=-1)
     if weights.hidden_weights is None:
@@ -138,59 +116,34 @@ def _step(x, state, weights, eps):
             controlled, state.hidden, state.cell, weights.input_weights, weights.hidden_weights, weights.bias
         )
         shown = hidden
-    head = head_parameters(linear(shown, weights.head_weights, weights.head_bias), state)
-    weightings = address(head, state.memory, state.weightings, eps)
-    reading, writing = split(weightings, sections=(read_heads, heads - read_heads), axis=1)
-    reads = memory_read(reading, state.memory)
-    memory = memory_write(state.memory, writing, head.erase, head.write_vector)
-    features = concat(reshape(reads, shape=(batch, read_heads * width)), shown, axis=-1)
+    head = head_parameters(linear(shown, weights.head_weights, weights.head_bias), state, convention)
+    reads, memory, weightings = use_memory(head, state, convention)
+    features = shown
+    if convention.outputs == "reads_and_controller":
+        features = concat(reshape(reads, shape=(batch, read_heads * width)), shown, axis=-1)
     outputs = linear(features, weights.output_weights, weights.output_bias)
+    if convention.clip_outputs:
+        outputs = clip(outputs, low=-convention.clip_outputs, high=convention.clip_outputs)
     return outputs, NTMState(reads, memory, weightings, hidden, cell)
-
-
-def head_parameters(raw, state):
-    """Squash what the controller emitted, (b, p), into the domains that the paper gives."""
-    (batch, read_heads, width), heads = state.reads.shape, state.weightings.shape[1]
-    write_heads = heads - read_heads
-    shifts = (raw.shape[-1] - sum(head_sizes(width, read_heads, write_heads, 0))) // heads
-    sizes = head_sizes(width, read_heads, write_heads, shifts)
-    key, write_vector, erase, gate, strength, sharpness, shift = split(raw, sections=tuple(sizes), axis=-1)
-    return HeadParameters(
-        key=reshape(key, shape=(batch, heads, width)),
-        write_vector=reshape(write_vector, shape=(batch, write_heads, width)),
-        erase=sigmoid(reshape(erase, shape=(batch, write_heads, width))),
-        gate=sigmoid(gate),
-        strength=softplus(strength),
-        sharpness=1 + softplus(sharpness),
-        shift=softmax(reshape(shift, shape=(batch, heads, shifts))),
-        complement=sigmoid(-gate),
-    )
-
-
-def address(head, memory, before, eps):
-    """Where each head looks: equations 5 to 9."""
-    content = cosine_addressing(head.key, memory, head.strength, eps=eps)
-    gated = interpolation(content, before, head.gate, head.complement)
-    return sharpening(circular_shift(gated, head.shift), head.sharpness)
 
 
 def _flat(state, weights):
     return (*state, *weights)
 
 
-def ntm_sequence(xs, state, weights, lengths=None, *, eps=EPS):
+def ntm_sequence(xs, state, weights, lengths=None, **convention):
     """The steps one after the other: xs (t, b, i) -> outputs (t, b, o), the last NTMState.
 
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
-    zeros, and its padding is never read.
+    zeros, and its padding is never read.  The rest as for ``ntm_step``.
     """
     _check_sequence(xs, *_flat(state, weights), lengths)
-    outputs = []
+    convention, outputs = convention_of(convention), []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
         if running is not None:
             x = where(running[:, None], x, 0.0)
-        y, new = _step(x, state, weights, eps)
+        y, new = _step(x, state, weights, convention)
         state = NTMState(*[None if a is None else keep_ended(running, a, old) for a, old in zip(new, state)])
         outputs.append(y if running is None else where(running[:, None], y, 0.0))
     if not outputs:

@@ -65,12 +65,12 @@ def access(model, params, task, length, seed=0):
     for x in batch.inputs:
         before = state
         y, state = model.step(params, before, x)
-        head = _head_parameters(weights, before, state, x)
+        head = _head_parameters(weights, before, state, x, model.cell)
         logits.append(to_numpy(y))
         kept.append(
             [to_numpy(a)[0] for a in (state.weightings, head.gate, head.shift, head.strength, head.sharpness)]
         )
-    weightings, *heads = map(np.stack, zip(*kept))
+    weightings, gate, shift, *heads = map(np.stack, zip(*kept))
     logits = np.stack(logits)
     wrong = task.metrics(asarray(logits), batch)["wrong_bits"]
     return Access(
@@ -79,6 +79,8 @@ def access(model, params, task, length, seed=0):
         _probabilities(logits[:, 0]),
         weightings[:, : model.read_heads],
         weightings[:, model.read_heads :],
+        gate,
+        _rising(shift, model.cell.layout),
         *heads,
         length,
         int(wrong[0]),
@@ -86,14 +88,21 @@ def access(model, params, task, length, seed=0):
     )
 
 
-def _head_parameters(weights, before, after, x):
+def _head_parameters(weights, before, after, x, convention):
     """What the controller told the heads in the step from ``before`` to ``after``."""
     shown = after.hidden
     if shown is None:  # one tanh layer, whose value is no part of the state
         _, heads, width = before.reads.shape
         reads = reshape(before.reads, shape=(1, heads * width))
         shown = tanh(linear(concat(x, reads, axis=-1), weights.input_weights, weights.bias))
-    return head_parameters(linear(shown, weights.head_weights, weights.head_bias), before)
+    return head_parameters(linear(shown, weights.head_weights, weights.head_bias), before, convention)
+
+
+def _rising(shift, layout):
+    """``shift`` (t, k, s), s odd, with the most negative offset first: see ``circular_shift``."""
+    if layout == "plus_to_minus":
+        return shift[..., ::-1]
+    return np.roll(shift, shift.shape[-1] // 2, axis=-1) if layout == "fft" else shift
 
 
 def engine_difference(model, params, task, access):
