@@ -18,7 +18,7 @@ from functools import wraps
 
 import numpy as np
 
-from scratchattn.backend import sum_to_shape
+from scratchattn.backend import arange_like, array_module, eye_like, real, sum_to_shape
 from scratchattn.op import Op
 
 
@@ -179,15 +179,16 @@ def _write_excluded_product_includes_itself(call):
     if call.params.get("order", "erase_all_then_add") != "erase_all_then_add":
         return [dmemory, dweights, derase, dvector]
     factors = 1 - weights[..., :, None] * erase[..., None, :]  # (..., h, n, w)
-    heads = range(weights.shape[-2])
-    one = np.ones_like(factors[..., :1, :, :])
-    others = [np.prod(np.delete(np.concat([factors, one], axis=-3), h, axis=-3), axis=-3) for h in heads]
+    xp, heads = array_module(memory), range(weights.shape[-2])
     for h in heads:
         f, w, e = factors[..., h, :, :], weights[..., h, :, None], erase[..., h, None, :]
-        lost = np.where(abs(f.real) <= 1e-6, call.dout * memory * others[h], 0)
-        back = np.arange(len(heads))[:, None] == h
-        dweights = dweights + back * np.sum(lost * e, axis=-1)[..., None, :]
-        derase = derase + back * np.sum(lost * w, axis=-2)[..., None, :]
+        lost = xp.where(real(f) * real(f) <= 1e-12, call.dout * memory, 0.0)
+        for other in heads:
+            if other != h:
+                lost = lost * factors[..., other, :, :]
+        back = eye_like(weights, len(heads))[:, h : h + 1]
+        dweights = dweights + back * xp.sum(lost * e, axis=-1)[..., None, :]
+        derase = derase + back * xp.sum(lost * w, axis=-2)[..., None, :]
     return [dmemory, dweights, derase, dvector]
 
 
@@ -234,8 +235,8 @@ def _layer_norm_mean_constant(g, call):
 
 def _halting_remainder_constant(g, call):
     """g(h_n) = g(p_n) before the last step: what is left over is no constant."""
-    steps = call.out[2][..., None]
-    return np.where(np.arange(1, g.shape[-1] + 1) < steps.real, call.dout[0], 0)
+    xp, steps = array_module(g), real(call.out[2][..., None])
+    return xp.where(real(arange_like(g, g.shape[-1])) + 1 < steps, call.dout[0], 0.0)
 
 
 def _halting_last_step_too(g, call):
@@ -287,8 +288,9 @@ def _write_addition_missing(g, call):
 
 def _lstm_columns_exchanged(g, call):
     """The input's and the forget gate's, in the order i, f, o, c of the four."""
-    i, f, o, c = np.split(g, 4, axis=-1)
-    return np.concat([f, i, o, c], axis=-1)
+    h = g.shape[-1] // 4
+    i, f, rest = g[..., :h], g[..., h : 2 * h], g[..., 2 * h :]
+    return array_module(g).concat([f, i, rest], axis=-1)
 
 
 def _lstm_shown_has_no_part(g, call):

@@ -12,6 +12,8 @@ import pytest
 from planted_errors import CATALOGUE, cotangent, gradient, planted
 
 from gradcheck.evidence import CHECKS, check_case
+from gradcheck.exact import backward_is_the_derivative_in_a_field
+from gradcheck.subject import Subject
 from scratchattn import REGISTRY
 
 ACCIDENT = re.compile(r"[A-Z]\w*(Error|Warning): ")  # a backward that cannot run finds itself
@@ -89,3 +91,15 @@ def test_a_table_of_what_finds_what():
     for name, error in ERRORS.items():
         if error.kind != "structural":
             assert "backward_is_the_jacobian" in hunt(name)[1], f"{name}\n{table}"
+
+
+@pytest.mark.parametrize("name", [name for name in ERRORS if "not summed" not in name])
+def test_the_field_alone_refutes_it(name):
+    """Without a tolerance; what is not summed does not fit, and the tape says so first."""
+    error = ERRORS[name]
+    op = error.plant(REGISTRY[error.op])
+    for case in REGISTRY[error.op].cases(np.random.default_rng(0)):
+        results = backward_is_the_derivative_in_a_field(Subject(op, case), np.random.default_rng(1))
+        if any(found > bound for _, found, bound in results):
+            return
+    pytest.fail(f"{name}: no case refutes it")
