@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from . import certificates, derivatives, exact, structure
+from .broadcasting import what_a_batch_shares_gets_the_sum
 from .subject import Subject
 
 CHECKS = (
@@ -35,6 +36,7 @@ CHECKS = (
     structure.precision_is_kept,
     structure.memory_layout_is_irrelevant,
     structure.a_row_alone_is_the_row_in_the_batch,
+    what_a_batch_shares_gets_the_sum,
     structure.properties_hold,
 )
 DEEP = (

@@ -22,7 +22,7 @@ from .verb import Misuse, Screen, valid_json
 
 VERBS = {
     "scratchattn": ("demo", "listing", "explain", "doctor", "train", "bench"),
-    "gradcheck": ("check", "errors", "vectors", "verify"),
+    "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
 ABOUT = {
     "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",

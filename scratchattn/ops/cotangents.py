@@ -76,6 +76,7 @@ def clip_cotangent_cases(rng):
     yield Case("as Graves by the outputs", (rng.normal(size=(2, 3)),), {"limit": 100.0})
     yield Case("as Graves by the gates", (rng.normal(size=(4,)),), {"limit": 10.0})
     yield Case("one number, an integer limit", (rng.normal(size=()),), {"limit": 20})
+    yield Case("a limit in NumPy's precision", (rng.normal(size=(2,)),), {"limit": np.float64(10)})
 
 
 def it_is_the_identity(inputs, params, out):
@@ -93,6 +94,7 @@ def a_cotangent_at_the_limit_or_below_is_left_alone(inputs, params, out):
     limit = params["limit"]
     for size in (limit, -limit, limit * 0.999, -limit * 1e-300, 0.0):
         assert (clip_cotangent_backward(limit, size + 0 * out)[0] == size).all()
+        assert (clip_cotangent_backward(limit, size + 0 * out + 1e-100j)[0] == size + 1e-100j).all()
 
 
 def entries_are_clipped_one_by_one(inputs, params, out):

@@ -1,0 +1,176 @@
+"""What an op refuses: params and inputs that are slightly or plainly wrong, and the words it has for them.
+
+Nobody lists wrong calls; they are made from the cases, from the params' defaults and from the texts that the
+functions compare with.  Looked at is only whether a call is refused and how, never what comes out.
+"""
+
+import ast
+import copy
+import traceback
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+import scratchattn
+
+_NUMBERS = (-2, -1, 0, 1, 2, 3, -0.5, 0.5, 1.5, 1.0, 0.0, float("inf"), -1e-9, float("-inf"))
+_OTHERS = (None, "nonsense", ("nonsense",), True, (True,), (), (1,), (0, 1), (1, 2), (2, -1), [0], (0.5, 0.5))
+_KEYS = ((1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...), slice(1, None), slice(None, None, -2))
+_CALLS, _ALIKE, _TAKEN = 4000, 4, 150  # tried; kept: that are refused in the same words, that are taken
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A call and what became of it: a type of error and its words, or None."""
+
+    inputs: tuple
+    params: dict
+    outcome: tuple | None
+
+    def differs(self, made):
+        """A word if its functions refuse otherwise."""
+        outcome = _outcome(made, self.inputs, self.params)
+        return None if outcome == self.outcome else "refusals"
+
+
+def refusals(op, text):
+    """Calls with inputs of a right kind and shape that the op takes or refuses in its own words."""
+    found, seen, alike, signature = [], set(), {}, copy.copy(op._signature)
+    if signature.shape_rule:  # is asked with the forward, as a part of it
+        signature.output_shapes = lambda shapes, params: None
+    cases = list(op.cases(np.random.default_rng(0)))
+    for inputs, params in islice(_calls(op, text, cases), _CALLS):
+        label = repr((params, [_label(x) for x in inputs]))
+        if label in seen:
+            continue
+        seen.add(label)
+        try:
+            inputs = signature.with_numbers_as_arrays(signature.complete(inputs))
+            inputs = signature.check(inputs, params)
+        except Exception:  # refused before the op itself is asked
+            continue
+        try:
+            outcome = _outcome(op, inputs, params, text.file)
+        except _Strange:
+            continue
+        alike[outcome] = alike.get(outcome, 0) + 1
+        if alike[outcome] <= (_ALIKE if outcome else _TAKEN):
+            found.append(Refusal(inputs, params, outcome))
+    return sorted(found, key=lambda refusal: refusal.outcome is None)
+
+
+class _Strange(Exception):
+    """An error that no check of ours raised: nothing to compare with."""
+
+
+def _outcome(made, inputs, params, file=None):
+    try:
+        if made.shape_rule:
+            made.shape_rule(*[None if x is None else tuple(x.shape) for x in inputs], **params)
+        made.forward(*inputs, **params)
+    except Exception as error:
+        if file is not None and not _ours(error, file):
+            raise _Strange from error
+        return type(error).__name__, str(error)
+    return None
+
+
+def _ours(error, file):
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    inside = last.filename == file or Path(last.filename).is_relative_to(Path(scratchattn.__file__).parent)
+    return inside and "raise" in (last.line or "")
+
+
+def _calls(op, text, cases):
+    settings = {repr(case.params): case for case in reversed(cases) if _full(case)}
+    some = [*settings.values()][:24]
+    words = _words(text)
+    for case in some[:4]:
+        yield from ((inputs, case.params) for inputs in _sizes(op, case.inputs))
+    for case in some[:8]:
+        for i, x in enumerate(case.inputs):
+            for other in _arrays(x):
+                yield (*case.inputs[:i], other, *case.inputs[i + 1 :]), case.params
+    for case in some:
+        for name in {**op._params, **case.params}:
+            known = case.params.get(name, op._params[name])
+            for value in _values(known, words, [c.params[name] for c in cases if name in c.params]):
+                yield case.inputs, {**case.params, name: value}
+
+
+def _sizes(op, inputs):
+    """The inputs cut to other sizes of one letter of the signature, or of the first axis of all."""
+    arguments = op._signature._expected(len(inputs))
+    letters = sorted({axis.letter for argument in arguments for axis in argument.axes or () if axis.letter})
+    for letter in letters:
+        for size in (0, 1, 2):
+            yield tuple(_cut(x, argument, letter, size) for x, argument in zip(inputs, arguments))
+    for size in (0, 1):
+        yield tuple(x if x is None or np.ndim(x) == 0 else np.asarray(x)[:size] for x in inputs)
+
+
+def _cut(x, argument, letter, size):
+    if x is None or argument.axes is None:
+        return x
+    x = np.asarray(x)
+    for place, axis in enumerate(reversed(argument.axes), 1):
+        if axis.letter == letter and x.ndim >= place and not (axis.or_one and x.shape[-place] == 1):
+            x = x[(..., slice(size * axis.factor), *[slice(None)] * (place - 1))]
+    return x
+
+
+def _full(case):
+    return all(x is None or np.size(x) for x in case.inputs)
+
+
+def _values(known, words, others):
+    yield from others
+    if isinstance(known, bool):
+        yield from (not known, 1, None, "nonsense")
+    elif isinstance(known, (int, float)):
+        yield from (*_NUMBERS, None, "nonsense", True, (1, 2))
+    elif isinstance(known, str):
+        yield from (*words, "nonsense", None, 1)
+    else:
+        yield from (*_NUMBERS, *_OTHERS, *_KEYS, *words)
+
+
+def _arrays(x):
+    if x is None:
+        return
+    x = np.asarray(x)
+    if x.dtype.kind == "b":
+        yield from (~x, x | True, x & False)
+    elif x.dtype.kind in "iu":
+        yield from (x + 1, x - 1, x + 100, x - 100, -x, x * 0, x * 0 - 1)
+    else:
+        yield from (-x, x * 0, x * 0 + 1, x * 0 - 1, x + 1, x * 0.5, x * 0 + 2, x * np.nan)
+    if x.ndim:
+        yield from (
+            x[..., :1],
+            x[..., :0],
+            x[:1],
+            x[:0],
+            x[0],
+            x[None],
+            x[..., None],
+            x.reshape(-1),
+            x.reshape(-1)[0],
+        )
+        yield from (np.concatenate([x, x]), np.concatenate([x, x], axis=-1), x[..., ::-1])
+
+
+def _words(text):
+    """Texts that the functions compare with or choose from."""
+    words = set()
+    for name in text.mutated:
+        for node in ast.walk(text.definition(name)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+                words.add(node.value)
+    return sorted(words)
+
+
+def _label(x):
+    return None if x is None else (np.shape(x), str(getattr(x, "dtype", type(x))), np.asarray(x).tobytes())
