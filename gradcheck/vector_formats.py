@@ -7,6 +7,7 @@ describes what becomes of them in each format.
 
 import io
 import json
+import warnings
 import zipfile
 
 import numpy as np
@@ -70,7 +71,7 @@ def _written(x):
 def _hexadecimal(value):
     """0x1.8p+1, without the zeros that Python puts at the end; strtod and float.fromhex read it."""
     if value == 0:
-        return "0"
+        return f"{value:.0f}"  # with its sign
     mantissa, p, exponent = value.hex().partition("p")
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}{p}{exponent}"
 
@@ -147,7 +148,8 @@ def _npz(document):
 
 
 def _open_npz(data):
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+    with warnings.catch_warnings(), np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        warnings.simplefilter("error")  # NumPy's about odd headers: what is whole has none
         if "document" not in archive:
             return {}, None
         members = {name: archive[name] for name in archive.files}

@@ -229,12 +229,13 @@ def fitted(document, size, most=OP_BYTES):
 
     ``size`` tells the bytes of a document.
     """
-    cases, dropped = list(document["cases"]), []
-    while cases and size({**document, "cases": cases}) > most:
-        largest = max(cases, key=lambda case: sum(x["hi"].size for x in case["truth"].values()))
-        cases = [case for case in cases if case is not largest]
+    kept, dropped = list(document["cases"]), []
+    bytes_of = {case["id"]: size({**document, "cases": [case]}) for case in kept}
+    while kept and size({**document, "cases": kept}) > most:
+        largest = max(kept, key=lambda case: bytes_of[case["id"]])
+        kept = [case for case in kept if case is not largest]
         dropped.append(largest["label"])
-    return {**document, "cases": cases}, dropped
+    return {**document, "cases": kept}, dropped
 
 
 # ---- small conversions ------------------------------------------------------

@@ -109,43 +109,42 @@ def _check(args, screen):
     from gradcheck.vector_files import Unreadable, exported, load, paths_in
     from gradcheck.vectors import judge, vectors_of
 
-    started, rows, asked, ok = time.perf_counter(), [], 0, True
+    started, rows, asked, failed = time.perf_counter(), [], 0, 0
     named = {op.name: op for op in map(lookup.op_named, args.ops)}
-    seen = {}
-    for path in paths_in(args.directory):
+    given: dict = {}
+    for path in paths_in(args.directory):  # all are read before any is judged
         answers = load(path, kind="answers")
         name = answers["op"]
-        if named and name not in named:
-            continue
-        if name in seen:
-            raise Unreadable(f"{path}: {seen[name]} answers {name} too: keep one of them")
-        seen[name] = path
+        if name in given:
+            raise Unreadable(f"{path}: {given[name][0]} answers {name} too: keep one of them")
+        if not args.vectors and name not in named and name not in REGISTRY:
+            raise Unreadable(f"{path}: no op is called {name!r}{verb.nearest(name, sorted(REGISTRY))}")
+        if name in named or not named:
+            given[name] = path, answers
+    missing = [name for name in named if name not in given]
+    if missing:
+        raise Unreadable(f"{args.directory}: it has no answers for {', '.join(missing)}")
+    for name, (_, answers) in given.items():
         screen.progress(name)
         if args.vectors:
             document = exported(args.vectors, name)
-        elif name in named or name in REGISTRY:
-            document, _ = vectors_of(named.get(name) or REGISTRY[name])
         else:
-            raise Unreadable(f"{path}: no op is called {name!r}{verb.nearest(name, sorted(REGISTRY))}")
+            document, _ = vectors_of(named.get(name) or REGISTRY[name])
         found = judge(document, answers)
         asked += len(document["cases"])
-        ok &= bool(found) and all(row["ok"] for row in found)
+        failed += sum(not row["ok"] for row in found) + (not found)  # nothing answered is no success
         rows += found
         _say(name, found, len(document["cases"]), screen)
-    missing = [name for name in named if name not in seen]
-    if missing:
-        raise Unreadable(f"{args.directory}: it has no answers for {', '.join(missing)}")
-    failed = sum(not row["ok"] for row in rows)
     summary = {
-        "ops": len(seen),
+        "ops": len(given),
         "cases": asked,
         "answered": len(rows),
         "failed": failed,
         "seconds": round(time.perf_counter() - started, 2),
     }
-    told = screen.paint("green", "all conform") if ok else screen.paint("red", f"{failed} FAILED")
-    screen.say(f"{len(seen)} ops, {len(rows)} of {asked} cases answered: {told}. {summary['seconds']:.1f} s")
-    return {"ok": ok, "cases": rows, "summary": summary}, int(not ok)
+    told = screen.paint("red", f"{failed} FAILED") if failed else screen.paint("green", "all conform")
+    screen.say(f"{len(given)} ops, {len(rows)} of {asked} cases answered: {told}. {summary['seconds']:.1f} s")
+    return {"ok": not failed, "cases": rows, "summary": summary}, int(failed > 0)
 
 
 def _say(name, rows, asked, screen):

@@ -1,0 +1,68 @@
+"""What the tests of golden vectors share: a few documents, our own answers to them, the command."""
+
+import importlib.util
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gradcheck import vector_files, vectors
+from gradcheck.certificates import results
+from gradcheck.subject import Subject
+from gradcheck.vector_formats import encoded
+from scratchattn import REGISTRY, cli
+
+OPS = "add concat divide dropout embedding index minimum".split()  # quick; every kind of input and param
+_absent = importlib.util.find_spec("safetensors") is None
+FORMATS = [
+    "npz",
+    "json",
+    pytest.param("safetensors", marks=pytest.mark.skipif(_absent, reason="safetensors is not installed")),
+]
+
+
+@cache
+def documents():
+    """{op's name: (its document, what was left out)}."""
+    attention = REGISTRY["softmax_attention"]
+    few = lambda rng: [case for case in attention.cases(rng) if not case.params][:9]
+    ops = {name: REGISTRY[name] for name in OPS} | {"softmax_attention": replace(attention, cases=few)}
+    return {name: vectors.vectors_of(op) for name, op in ops.items()}
+
+
+def document(name):
+    return documents()[name][0]
+
+
+def answered(document, dtype, change=lambda name, x: x):
+    """Our own answers, computed in ``dtype``; ``change`` may plant something."""
+    op = REGISTRY[document["op"]]
+    cases = {case.label: case for case in op.cases(np.random.default_rng(0))}
+    found = []
+    for vector in document["cases"]:
+        case = cases[vector["label"]]
+        inputs = [
+            x if x is None or np.asarray(x).dtype.kind != "f" else np.float32(x).astype(float)
+            for x in case.inputs
+        ]
+        subject = Subject(op, replace(case, inputs=tuple(inputs)))
+        cotangents = [u.astype(dtype) for u in vector["cotangents"].values()]
+        values = results(subject, cotangents, [x.astype(dtype) for x in subject.inputs])
+        answers = {name: change(name, np.asarray(x)) for name, x in zip(vector["truth"], values, strict=True)}
+        found.append({"id": vector["id"], "answers": answers})
+    return {**document, "kind": "answers", "cases": found}
+
+
+def write(directory, documents, format="json"):
+    directory.mkdir(exist_ok=True)
+    for each in documents:
+        vector_files.save(directory / f"{each['op']}.{format}", encoded(each, format))
+    return directory
+
+
+def command(capsys, *words):
+    """Exit status, stdout and stderr of ``gradcheck vectors``, run in this process."""
+    status = cli.gradcheck_main(["vectors", *[str(word) for word in words]])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err

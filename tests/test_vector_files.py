@@ -1,0 +1,174 @@
+"""Files of golden vectors: the same bytes every time, read as written, refused in one line if broken."""
+
+import hashlib
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import golden
+import numpy as np
+import pytest
+from golden import answered, command, write
+
+from gradcheck import vector_files, vectors
+from gradcheck.vector_formats import encoded
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytest.importorskip("flint")
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return a == b
+
+
+# ---- files ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", golden.FORMATS)
+def test_what_is_written_is_what_is_read(format, tmp_path):
+    for document, _ in golden.documents().values():
+        write(tmp_path, [document], format)
+        assert same(vector_files.load(tmp_path / f"{document['op']}.{format}"), document)
+
+
+@pytest.mark.parametrize("format", golden.FORMATS)
+def test_every_export_has_the_same_bytes(format, tmp_path, capsys):
+    hashes = []
+    for directory in (tmp_path / "one", tmp_path / "two"):
+        status, out, _ = command(capsys, "export", directory, "--format", format, "add", "index", "--json")
+        assert status == 0 and json.loads(out)["ok"]
+        hashes.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.iterdir()})
+    assert hashes[0] == hashes[1] and hashes[0].keys() == {f"add.{format}", f"index.{format}", "_index.json"}
+    index = json.loads((directory / "_index.json").read_bytes())
+    for entry in index["files"].values():
+        assert entry["sha256"] == hashes[0][entry["file"]] and entry["bytes"] <= vectors.OP_BYTES
+
+
+def test_no_member_of_an_npz_has_a_date():
+    path = encoded(golden.document("add"), "npz")
+    with zipfile.ZipFile(io.BytesIO(path)) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("format", golden.FORMATS)
+def test_the_readers_in_the_documentation_read(format, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = golden.document("softmax_attention")
+    write(tmp_path / "vectors", [document], format)
+    text = (ROOT / "docs" / "vectors.md").read_text(encoding="utf-8")
+    blocks = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if f"softmax_attention.{format}" in b]
+    assert len(blocks) == 1
+    names = {}
+    exec(blocks[0], names)
+    printed = capsys.readouterr().out
+    assert all(case["label"] in printed for case in document["cases"])
+    last = list(document["cases"][-1]["truth"].values())[-1]["hi"]
+    assert np.array_equal(np.reshape(names["hi"], last.shape), last)
+
+
+# ---- files that are no good -------------------------------------------------
+
+
+def refused(capsys, *words):
+    """The one line of a refusal."""
+    status, out, err = command(capsys, "check", *words)
+    assert status == 2 and out == "" and err.count("\n") == 1 and err.startswith("gradcheck: ")
+    return err
+
+
+@pytest.mark.parametrize("format", golden.FORMATS)
+def test_a_file_that_is_cut_off_or_changed_is_named(format, tmp_path, capsys):
+    path = write(tmp_path, [answered(golden.document("divide"), "float64")], format) / f"divide.{format}"
+    whole = path.read_bytes()
+    for end in (0, 1, 9, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:end])
+        told = refused(capsys, tmp_path)
+        assert str(path) in told and "damaged or cut off" in told and "write it again" in told
+    rng = np.random.default_rng(0)
+    refusals = 0
+    for place in rng.integers(len(whole), size=150):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.integers(8)]) + whole[place + 1 :])
+        try:
+            vector_files.load(path)  # a digit may have become another digit
+        except vector_files.Unreadable as refusal:
+            refusals += str(path) in str(refusal)
+    assert refusals > (100 if format == "npz" else 20)
+
+
+def test_a_foreign_file_another_version_or_another_kind_is_told_apart(tmp_path, capsys):
+    document = golden.document("divide")
+    path = tmp_path / "divide.json"
+    for content, told in (
+        ({}, "no file of golden vectors"),
+        ([1, 2], "no file of golden vectors"),
+        ({"format": vectors.FORMAT, "version": 2}, "its version is 2 and this program reads 1: export"),
+        ({"format": vectors.FORMAT, "version": 1, "kind": "answers"}, "names no op"),
+        (
+            {"format": vectors.FORMAT, "version": 1, "kind": "answers", "op": "divide", "cases": [3]},
+            "damaged",
+        ),
+    ):
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert told in refused(capsys, tmp_path)
+    write(tmp_path, [document])
+    assert "holds 'vectors', not 'answers'" in refused(capsys, tmp_path)
+    path.unlink()
+    np.savez(tmp_path / "divide.npz", out=np.ones(3))
+    assert "no file of golden vectors" in refused(capsys, tmp_path)
+    np.savez(tmp_path / "divide.npz", document=np.array([{}], dtype=object))  # pickled: not run
+    assert "damaged" in refused(capsys, tmp_path)
+
+
+def test_directories_that_cannot_be_judged(tmp_path, capsys):
+    assert "no such directory" in refused(capsys, tmp_path / "none")
+    assert "holds no file that ends in" in refused(capsys, tmp_path)
+    document = golden.document("divide")
+    answers = answered(document, "float64")
+    there = write(tmp_path / "answers", [answers])
+    assert "has no vectors of divide" in refused(capsys, there, "--vectors", tmp_path)
+    assert "has no answers for add" in refused(capsys, there, "add")
+    truth = write(tmp_path / "truth", [document])
+    write(there, [answers], "npz")
+    assert "answers divide too" in refused(capsys, there, "--vectors", truth)
+    strange = write(tmp_path / "strange", [{**answers, "op": "divid"}])
+    assert "did you mean divide" in refused(capsys, strange)
+    status, _, err = command(capsys, "export", there / "divide.json", "add")
+    assert status == 2 and str(there / "divide.json") in err and err.count("\n") == 1
+
+
+def test_vectors_that_were_changed_after_their_export_are_refused(tmp_path, capsys):
+    assert command(capsys, "export", tmp_path / "truth", "--format", "json", "add")[0] == 0
+    path = tmp_path / "truth" / "add.json"
+    document = vector_files.load(path)
+    answers = write(tmp_path / "answers", [answered(document, "float64")])
+    assert command(capsys, "check", answers, "--vectors", tmp_path / "truth")[0] == 0
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(r'"hi":"(-?)0x1\.\w', r'"hi":"\g<1>0x1.0', text)
+    path.write_text(changed, encoding="utf-8")
+    assert changed != text and "so it was changed" in refused(
+        capsys, answers, "--vectors", tmp_path / "truth"
+    )
+    path.write_text(re.sub(r'"data":"(-?)0x1\.\w', r'"data":"\g<1>0x1.0', text), encoding="utf-8")
+    assert "does not fit its id" in refused(capsys, answers, "--vectors", tmp_path / "truth")
+
+
+def test_a_missing_library_is_named_with_its_extra(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    status, _, err = command(capsys, "export", tmp_path, "--format", "safetensors", "add")
+    assert status == 2 and "scratchattn[interop]" in err
+
+
+@pytest.mark.parametrize("words", [["export", "d", "--vectors", "e"], ["check", "d", "--format", "npz"]])
+def test_options_of_the_other_action_are_refused(words, capsys):
+    status, _, err = command(capsys, *words)
+    assert status == 2 and f"is for 'vectors {'check' if words[0] == 'export' else 'export'}'" in err
