@@ -251,7 +251,7 @@ TABLE = [
     (sa.models.NTM, (3, 2), {"shifts": 4}, "NTM: shifts must be odd, got 4"),
     (sa.models.NTM, (3, 2), {"controller": "gru"}, "NTM: controller must be one of ['lstm', 'feedforward'],"),
     (sa.models.NTM, (3, 2), {"engine": "fast"}, "NTM: engine must be one of ['fused', 'reference'], got 'fa"),
-    (sa.models.NTM, (3, 2), {"memory": None}, "NTM: memory must be one of"),
+    (sa.models.NTM, (3, 2), {"memory": "empty"}, "NTM: memory must be one of"),
     (sa.models.NTM, (3, 2), {"dtype": "float16"}, "NTM: dtype must be one of ['float32', 'float64'], got"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 3))), {}, "ntm_lstm: x must have the axes (t,b,i)"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 1, 4))), {}, "ntm: input_weights must have 6 rows, got 5"),
