@@ -105,6 +105,15 @@ def test_a_case_that_nobody_can_be_held_against_is_left_out_with_the_reason(deci
     assert document["cases"] == [] and left_out == {reason: ["the case"]}
 
 
+def test_what_cancels_to_zero_is_zero_and_not_the_middle_of_a_ball():
+    forward = lambda x: (array_module(x).sqrt(x) ** 2.0 - x, None)
+    cases = lambda rng: [Case("the case", (np.array([2.0, 3.0]),))]
+    document, _ = vectors.vectors_of(Op("own", "x() -> y()", forward, lambda _, dy: (dy,), cases))
+    (case,) = document["cases"]
+    assert (case["truth"]["y"]["hi"] == 0).all() and (case["truth"]["y"]["lo"] == 0).all()
+    assert (case["truth"]["g(x)"]["hi"] == case["cotangents"]["y"]).all()
+
+
 def test_cases_on_a_kink_are_left_out_also_where_rounding_moves_them_there():
     assert len(golden.documents()["minimum"][1]["on a kink"]) == 2
     near = own_op(lambda x: real(x) > 0.1, [0.1 + 1e-12])
@@ -155,6 +164,32 @@ def test_one_gradient_off_by_a_little_is_found_and_named(dtype, error, tmp_path,
     live = {case["id"] for case in document["cases"] if abs(case["truth"]["g(key)"]["hi"]).max(initial=0) > 0}
     wrong = {row["id"] for row in rows if not row["ok"]}
     assert wrong <= live and len(wrong) >= len(live) - 1
+
+
+def by_hand(hi, lo=0.0, sigma=0.0):
+    """A question whose only result has one entry beside an exact 0.5."""
+    sigmas = {f"sigma_{dtype}": np.array([0.0, sigma], dtype) for dtype in vectors.DTYPES}
+    truth = {"out": {"hi": np.array([0.5, hi]), "lo": np.array([0.0, lo]), **sigmas}}
+    return {"op": "own", "cases": [{"id": "0", "label": "by hand", "truth": truth}]}
+
+
+@pytest.mark.parametrize(
+    "dtype, eps, question, steps, conforms",
+    [
+        ("float64", 2.0**-52, {}, 1, True),  # a unit in the last place of the largest entry
+        ("float64", 2.0**-52, {}, 2, False),
+        ("float64", 2.0**-52, {"lo": 2.0**-56}, 1, True),
+        ("float64", 2.0**-52, {"lo": -(2.0**-56)}, 1, False),  # the truth is a little further off
+        ("float64", 2.0**-52, {"sigma": 2.0**-52}, 7, True),  # 6 sigma and the unit
+        ("float64", 2.0**-52, {"sigma": 2.0**-52}, 8, False),
+        ("float32", 2.0**-23, {}, 1, True),
+        ("float32", 2.0**-23, {}, 2, False),
+    ],
+)
+def test_the_tolerance_is_six_sigma_and_a_unit(dtype, eps, question, steps, conforms):
+    got = np.array([0.5, 1.0 + steps * eps], dtype)
+    (row,) = vectors.judge(by_hand(1.0, **question), {"cases": [{"id": "0", "answers": {"out": got}}]})
+    assert row["ok"] is conforms and ("out[1] is 1.000000" in row["what"])
 
 
 PLANTED = {
