@@ -20,7 +20,7 @@ class Preset:
     files: tuple[str, ...] = ()
     """Where in the repository it can be read."""
     commit: str = ""
-    """The commit that was read."""
+    """The commit that was read; of a library, the version."""
     variant: str | None = None
     """The name of the op variants that belong to it; None: every op's default."""
     by_op: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from .preset import Preset
 
-_TORCH_SOFTPLUS = "in the DNC, softplus(a) is a above 20, as torch has it: 2e-9 apart"
+_TORCH_SOFTPLUS = "in the DNC, softplus(a) is a itself above 20, as torch has it: 2e-9 apart"
 _TANH_WORDS = {"key": "tanh", "write_vector": "tanh"}
 _LEARNED = {"memory": "learned", "weightings": "learned", "reads": "learned", "controller": "learned"}
 _LEARNED_TANH = {
@@ -24,7 +24,7 @@ _ALL = (
     ),
     Preset(
         "paper",
-        "arXiv:1410.5401; Nature 538 (2016) 471",
+        "arXiv:1410.5401 and Nature 538 (2016) 471; the paper that another op names",
         files=("section 3", "Methods"),
         variant="paper",
         ntm={},
@@ -177,7 +177,7 @@ _ALL = (
         variant="csordas",
         dnc={"masked": True, "deallocate": True, "sharpen_links": True},
         not_covered=(
-            "the first step of a sequence leaves the usage at zero",
+            _TORCH_SOFTPLUS,
             "the interface is clipped at 20",
             "another order of the interface's parts",
         ),

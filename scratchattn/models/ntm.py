@@ -39,10 +39,11 @@ from .ntm_start import MEMORIES, NTMStart
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
+    "engine": ("fused", "reference"),
+    "memory": (*MEMORIES, "auto"),
     "dtype": ("float32", "float64"),
     "convention": NTM_NAMES,
 }
-_OPTIONAL = {"engine": ("fused", "reference"), "memory": MEMORIES}
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,25 @@ class NTM:
     write_heads: int = 1
     shifts: int = 3
     """Offsets that a head can move by, an odd number: 3 is -1, 0, +1."""
-    engine: str | None = None
-    """"fused", or "reference": the composition of ops that it equals.  None: fused where the convention is
-    the default's, else reference, which alone runs all of them; this then says which."""
+    engine: str = "auto"
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" where the
+    convention's cell is the default's, else "reference", which alone runs all of them."""
     dtype: str = "float32"
-    memory: str | None = None
-    """What the memory starts from, if not what the convention says: see ``NTMStart``."""
+    memory: str = "auto"
+    """What the memory starts from: see ``NTMStart``; "auto": what the convention says."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has an NTM."""
 
     def __post_init__(self):
         sizes = ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads", "shifts")
-        given = {name: allowed for name, allowed in _OPTIONAL.items() if getattr(self, name) is not None}
-        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES | given)
+        known = self.convention in NTM_NAMES  # else refused below
+        fusible = known and self.cell == NTMConvention()
+        if self.engine == "auto":
+            object.__setattr__(self, "engine", "fused" if fusible else "reference")
+        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
         if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
-        fusible = self.cell == NTMConvention()
-        if self.engine is None:
-            object.__setattr__(self, "engine", "fused" if fusible else "reference")
-        elif self.engine == "fused" and not fusible:
+        if self.engine == "fused" and not fusible:
             raise ValueError(
                 f"NTM: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
             )
@@ -91,7 +92,7 @@ class NTM:
     @property
     def start(self):
         """The NTMStart of its sequences."""
-        said = {} if self.memory is None else {"memory": self.memory}
+        said = {} if self.memory == "auto" else {"memory": self.memory}
         return NTMStart(**preset(self.convention).ntm_start | said)
 
     heads = property(lambda self: self.read_heads + self.write_heads)

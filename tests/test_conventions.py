@@ -1,0 +1,342 @@
+"""Presets: every word of theirs is a switch, every switch is felt, and the cells are those that they name."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from adjoint import flat, is_the_adjoint
+from dnc_machines import CONVENTIONS as DNC_MACHINES
+from dnc_machines import machine
+
+import scratchattn as sa
+from scratchattn import cli
+from scratchattn.conventions import PRESETS, Preset, op_params, preset, presets, variant_of
+from scratchattn.models import NTM
+from scratchattn.models.ntm_start import NTMStart
+from scratchattn.nn.dnc_cell import DNCState, dnc_shapes, dnc_start, dnc_step, dnc_weights
+from scratchattn.nn.dnc_convention import DNCConvention
+from scratchattn.nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
+from scratchattn.nn.ntm_cell import NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
+from scratchattn.nn.ntm_convention import NTMConvention
+from scratchattn.report.conventions import conventions_page
+
+EVERY = pytest.mark.parametrize("name", PRESETS)
+NTMS = pytest.mark.parametrize("name", NTM_NAMES)
+DNCS = pytest.mark.parametrize("name", DNC_NAMES)
+REQUIRED = {"paper", "pytorch_ntm", "pytorch_dnc", "deepmind_dnc", "torch"}
+
+
+# ---- the data ---------------------------------------------------------------
+
+
+def problems(chosen):
+    """What is wrong with a preset, in words."""
+    if not chosen.source or not chosen.files:
+        yield "names no source"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", chosen.source) and not chosen.commit:
+        yield "names no commit"
+    if chosen.variant is not None:
+        named = [v for op in sa.REGISTRY.values() for v in op.variants if v.name == chosen.variant]
+        if not named:
+            yield f"no op has a variant {chosen.variant}"
+        repository = chosen.source.partition("/")[2] and chosen.variant not in ("torch", "paper")
+        for strange in (v.source for v in named if repository and chosen.source not in v.source):
+            yield f"a variant of that name is of {strange}"
+    for op, variant in chosen.by_op.items():
+        if op not in sa.REGISTRY or variant not in [v.name for v in sa.REGISTRY[op].variants]:
+            yield f"{op} has no variant {variant}"
+    cells = (NTMConvention, chosen.ntm), (DNCConvention, chosen.dnc), (NTMStart, chosen.ntm_start)
+    for kind, settings in cells:
+        try:
+            kind(**(settings or {}))
+        except (TypeError, ValueError) as wrong:
+            yield str(wrong)
+    if strange := set(chosen.dnc_start) - set(DNCState._fields):
+        yield f"a DNCState has no {strange}"
+    if (chosen.ntm is None and chosen.ntm_start) or (chosen.dnc is None and chosen.dnc_start):
+        yield "starts what it has not"
+
+
+def test_the_presets_that_must_be_there_are_there():
+    assert REQUIRED <= set(PRESETS) and all(name == chosen.name for name, chosen in PRESETS.items())
+    assert "pytorch_ntm" in NTM_NAMES and {"paper", "pytorch_dnc", "deepmind_dnc"} <= set(DNC_NAMES)
+
+
+@EVERY
+def test_every_word_of_a_preset_is_real(name):
+    assert list(problems(preset(name))) == []
+
+
+@pytest.mark.parametrize(
+    "wrong, told",
+    [
+        ({"source": ""}, "names no source"),
+        ({"commit": ""}, "names no commit"),
+        ({"variant": "pytorch_nmt"}, "no op has a variant pytorch_nmt"),
+        ({"variant": "collier"}, "is of MarkPKCollier"),
+        ({"by_op": {"sharpening": "sharp"}}, "sharpening has no variant sharp"),
+        ({"by_op": {"sharpen": "paper"}}, "sharpen has no variant paper"),
+        ({"ntm": {"heads": "sideways"}}, "heads must be one of"),
+        ({"ntm": {"head": "in_turn"}}, "unexpected keyword argument 'head'"),
+        ({"dnc": {"strength": "relu"}}, "strength must be one of"),
+        ({"ntm_start": {"reads": "zeros"}}, "reads must be one of"),
+        ({"dnc": {}, "dnc_start": {"usages": 0.0}}, "a DNCState has no"),
+        ({"dnc_start": {"usage": 0.0}}, "starts what it has not"),
+    ],
+)
+def test_a_word_that_is_not_is_found(wrong, told):
+    assert any(told in line for line in problems(dataclasses.replace(preset("pytorch_ntm"), **wrong)))
+
+
+@EVERY
+def test_the_params_of_its_variants_are_taken_by_the_ops(name):
+    followed = [op for op in sa.REGISTRY.values() if variant_of(name, op)]
+    assert followed or preset(name).variant is None
+    for op in followed:
+        assert set(op_params(name, op)) <= set(op._params)
+
+
+def test_what_an_op_decides_is_taken_from_its_variant():
+    assert op_params("pytorch_ntm", sa.sharpening) == {"denominator_eps": 1e-16}
+    assert op_params("torch", sa.softplus) == {"threshold": 20.0}  # under another name there
+    assert variant_of("deepmind_dnc", sa.dnc_usage).source == "google-deepmind/dnc dnc/addressing.py"
+    assert variant_of("pytorch_ntm", sa.softmax_attention) is None
+    assert op_params("pytorch_ntm", sa.softmax_attention) == {}
+    assert ntm_settings("pytorch_ntm")["write_order"] == "sequential"
+    assert dnc_settings("adnc")["mode_order"] == "forward_content_backward"
+
+
+def test_params_are_copies():
+    op_params("pytorch_ntm", sa.sharpening)["denominator_eps"] = 7
+    ntm_settings("pytorch_ntm")["heads"] = "together"
+    assert op_params("pytorch_ntm", sa.sharpening) == {"denominator_eps": 1e-16}
+    assert ntm_settings("pytorch_ntm")["heads"] == "in_turn"
+
+
+@pytest.mark.parametrize(
+    "call, told",
+    [
+        (lambda: preset("pytorch"), "no convention is called 'pytorch'; there are smoothed, paper,"),
+        (lambda: op_params("x", sa.softplus), "no convention is called 'x'"),
+        (lambda: ntm_settings("torch"), "the convention torch has no NTM; those that have: smoothed"),
+        (lambda: dnc_settings("collier"), "the convention collier has no DNC; those that have"),
+        (lambda: NTM(3, 2, convention="adnc"), r"NTM: convention must be one of \['smoothed'"),
+        (lambda: NTM(3, 2, convention="paper", engine="fused"), "paper runs by engine='reference' only"),
+        (lambda: NTM(3, 2, memory="blank"), "NTM: memory must be one of"),
+        (lambda: NTMConvention(smoothing=1), "smoothing must be below 1"),
+        (lambda: NTMConvention(clip_heads=-1.0), "clip_heads must not be negative"),
+        (lambda: NTMConvention(eps=0), "eps must be positive"),
+    ],
+)
+def test_wrong_values_are_named(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()
+
+
+def test_wrong_kinds_are_named():
+    with pytest.raises(TypeError, match="no setting is called 'epsilon'; there are key, write_vector"):
+        ntm_step(*cell(), epsilon=1)
+    with pytest.raises(TypeError, match="NTMConvention: offset must be a number, got '1'"):
+        NTMConvention(offset="1")
+    with pytest.raises(TypeError, match="softplus_threshold must be None or a number"):
+        NTMConvention(softplus_threshold="20")
+
+
+def test_the_page_is_what_the_presets_say():
+    page = Path(__file__).parent.parent / "docs" / "conventions.md"
+    assert page.read_text(encoding="utf-8") == conventions_page()
+
+
+def test_the_page_follows_the_presets(monkeypatch):
+    new = Preset("new", "somebody/something", ("a.py",), "abc", ntm={"key": "relu"}, not_covered=("sings",))
+    monkeypatch.setitem(presets.PRESETS, "new", new)
+    row = "| `new` | somebody/something at abc: a.py | key relu | nothing | - | - |"
+    assert row in conventions_page() and "- `new`: sings" in conventions_page()
+
+
+# ---- the cell ---------------------------------------------------------------
+
+
+def cell(reads=2, writes=2, *, batch=2, outputs_of="reads_and_controller", size=0.8, seed=0):
+    """x, an NTMState amid things, NTMWeights."""
+    rng = np.random.default_rng(seed)
+    i, o, h, w, n, s = 3, 2, 4, 3, 5, 3
+    shapes = ntm_shapes(i, o, h, w, reads, writes, s, "lstm", outputs_of != "controller")
+    named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
+    state = NTMState(
+        rng.normal(size=(batch, reads, w)), rng.normal(size=(batch, n, w)),
+        rng.dirichlet(np.ones(n), size=(batch, reads + writes)),
+        rng.normal(size=(batch, h)), rng.normal(size=(batch, h)),
+    )  # fmt: skip
+    return rng.normal(size=(batch, i)), state, NTMWeights(**named)
+
+
+def two_steps(x, *leaves, **convention):
+    xs = sa.stack(x, 0.5 * x)
+    return flat(ntm_sequence(xs, NTMState(*leaves[:5]), NTMWeights(*leaves[5:]), **convention))
+
+
+FELT = {
+    "key": "tanh", "write_vector": "tanh", "erase": "hard_sigmoid", "gate": "hard_sigmoid",
+    "strength": "oneplus", "sharpness": "relu", "softplus_threshold": 0.1, "heads": "in_turn",
+    "clip_heads": 0.4, "clip_outputs": 0.3, "form": "added", "eps": 0.5, "offset": 0.3, "smoothing": 0.2,
+    "layout": "plus_to_minus", "boundary": "zero", "denominator_eps": 0.3, "base_eps": 0.2,
+    "write_order": "sequential",
+}  # fmt: skip
+MORE = [
+    *[("key", word) for word in ("sigmoid", "relu", "unit_interval")],
+    *[("write_vector", word) for word in ("sigmoid", "relu", "unit_interval")],
+    *[("strength", word) for word in ("relu", "exp")],
+    *[("heads", "write_first"), ("layout", "fft"), ("write_order", "sum_of_erasures")],
+]
+
+
+@pytest.mark.parametrize("name, value", [*FELT.items(), *MORE])
+def test_every_switch_is_felt_and_its_backward_is_the_adjoint(name, value):
+    x, state, weights = cell()
+    plain, said = {"eps": 0.2}, {"eps": 0.2} | {name: value}
+    here, there = (two_steps(x, *state, *weights, **each) for each in (plain, said))
+    assert max(abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-4
+    assert all(np.isfinite(a).all() for a in there)
+    is_the_adjoint(lambda *leaves: two_steps(*leaves, **said), x, *state, *weights)
+
+
+def test_the_list_of_switches_is_whole():
+    others = {"outputs", "zero_gradient"}  # of another shape, and felt in a gradient alone: below
+    assert set(FELT) | others == set(NTMConvention.__dataclass_fields__)
+
+
+def test_the_gradient_by_a_row_without_length_is_a_switch():
+    memory = cell()[1].memory
+    memory[:, 1] = 0.0
+    found = []
+    for kind in ("formula", "zero"):
+        out, pull = sa.vjp(lambda m, kind=kind: step_from(m, kind), memory)
+        found.append(pull(*[np.ones(a.shape) for a in out])[0])
+    assert abs(found[0] - found[1])[:, 1].max() > 1e-3
+
+
+def step_from(memory, zero_gradient):
+    x, state, weights = cell()
+    said = {"zero_gradient": zero_gradient, "eps": 1e-2}
+    y, new = ntm_step(x, state._replace(memory=memory), weights, **said)
+    return y, new.reads, new.memory, new.weightings
+
+
+@NTMS
+@pytest.mark.parametrize("reads, writes", [(1, 1), (3, 2), (1, 3)])
+def test_the_backward_of_a_named_cell_is_the_adjoint(name, reads, writes):
+    said = ntm_settings(name)
+    x, state, weights = cell(reads, writes, outputs_of=said.get("outputs"))
+    is_the_adjoint(lambda *leaves: two_steps(*leaves, **said), x, *state, *weights)
+
+
+def test_heads_in_turn_see_what_those_before_them_wrote():
+    """Read, write, read, write, write: only the first of each kind see the memory that the step found."""
+    x, state, weights = cell(2, 3, size=0.5)
+    turns, together = (ntm_step(x, state, weights, heads=order)[1] for order in ("in_turn", "together"))
+    apart = abs(turns.weightings - together.weightings).max(axis=(0, 2))
+    assert (apart[[0, 2]] < 1e-15).all() and (apart[[1, 3, 4]] > 1e-6).all()
+
+
+# ---- the model --------------------------------------------------------------
+
+
+def small(**settings):
+    return NTM(3, 2, **dict(rows=5, width=4, units=4, dtype="float64") | settings)
+
+
+@NTMS
+@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
+def test_a_named_model_runs_learns_all_it_has_and_goes_on_where_it_stopped(name, controller):
+    ntm = small(convention=name, controller=controller, read_heads=2, write_heads=2)
+    assert ntm.engine == ("fused" if name == "smoothed" else "reference")
+    params, xs = ntm.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(5, 2, 3))
+    whole, last = ntm.sequence(params, ntm.initial_state(params, 2), xs)
+    first, state = ntm.sequence(params, ntm.initial_state(params, 2), xs[:2])
+    second, end = ntm.sequence(params, state, xs[2:])
+    for a, b in zip([np.concatenate([first, second]), *end], [whole, *last], strict=True):
+        assert a is b is None or (abs(a - b).max() <= 1e-12 if name == "smoothed" else (a == b).all())
+    leaves = params.tensors()
+    y, _ = ntm.sequence(leaves, ntm.initial_state(leaves, 2), xs)
+    for learned, gradient in zip(leaves, sa.pull_back([y], [np.ones(y.shape)], list(leaves.values()))):
+        assert np.isfinite(gradient).all() and abs(gradient).max() > 0, learned
+
+
+def test_the_default_is_the_convention_smoothed():
+    assert ntm_settings("smoothed") == {} and small() == small(convention="smoothed", engine="fused")
+    ntm = small(engine="reference")
+    params, xs = ntm.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(3, 2, 3))
+    y, last = ntm.sequence(params, ntm.initial_state(params, 2), xs)
+    again, end = ntm_sequence(xs, ntm.initial_state(params, 2), ntm.weights(params), eps=1e-6)
+    assert (y == again).all() and all((a == b).all() for a, b in zip(last, end, strict=True))
+
+
+def test_where_sequences_start():
+    for name, weightings, memory in (
+        ("pytorch_ntm", np.zeros(5), None),
+        ("jingweiz", np.eye(5)[0], 1e-6),
+        ("collier", None, 1e-6),
+    ):
+        ntm = small(convention=name)
+        state = ntm.initial_state(ntm.init(np.random.default_rng(0)), 3)
+        assert weightings is None or (state.weightings == weightings).all()
+        assert memory is None or (state.memory == memory).all()
+    ntm = small(convention="pytorch_ntm")
+    state = ntm.initial_state(ntm.init(np.random.default_rng(0)), 3)
+    assert 0 < abs(state.memory).max() <= 1 / 3 and 0 < abs(state.reads).max() < 0.05
+    assert set(ntm.shapes()) & {"initial_memory", "initial_reads", "initial_weightings"} == set()
+    blank = small(convention="pytorch_ntm", memory="constant")
+    assert (blank.initial_state(blank.init(np.random.default_rng(0)), 1).memory == 1e-6).all()
+    assert "initial_memory" in small(memory="learned").shapes()
+
+
+def test_the_command_trains_a_named_model(tmp_path, capsys):
+    words = (
+        "convention=pytorch_ntm",
+        "steps=2",
+        "rows=6",
+        "width=3",
+        "units=4",
+        "longest=2",
+        "eval_batches=1",
+    )
+    out = tmp_path / "run"
+    status = cli.main(["train", "ntm", "copy", "--json", "--out", str(out), *[f"--set={w}" for w in words]])
+    assert status == 0 and json.loads(capsys.readouterr().out)["steps"] == 2
+    model = json.loads((out / "config.json").read_text())["model"]
+    assert model["convention"] == "pytorch_ntm" and model["engine"] == "reference"
+
+
+# ---- the DNC ----------------------------------------------------------------
+
+
+@DNCS
+def test_a_named_dnc_steps_from_its_start_and_amid_things(name):
+    said = dnc_settings(name)
+    params, amid = machine(said)
+    switches = {key: said[key] for key in ("masked", "sharpen_links") if key in said}
+    assert {k: v.shape for k, v in params.items()} == dnc_shapes(2, 2, 3, 2, 3, 2, **switches)
+    start = dnc_start(2, 4, 3, 2, units=3, layers=2)
+    start = start._replace(**{k: getattr(start, k) + v for k, v in preset(name).dnc_start.items()})
+    for state in (amid, start):
+        y, new = dnc_step(np.ones((2, 2)), state, dnc_weights(params), **said)
+        assert all(np.isfinite(a).all() for a in flat((y, new)))
+        if name != "smoothed":
+            plain = dnc_shapes(2, 2, 3, 2, 3, 2)
+            if {k: v.shape for k, v in params.items()} == plain:
+                there, _ = dnc_step(np.ones((2, 2)), state, dnc_weights(params))
+                assert name == "paper" or abs(y - there).max() > 1e-9
+
+
+@pytest.mark.parametrize(
+    "name, there",
+    [("deepmind_dnc", "deepmind"), ("pytorch_dnc", "ixaxaar"), ("csordas", "csordas"), ("adnc", "adnc")],
+)
+def test_two_who_read_the_same_code_read_the_same(name, there):
+    """The conventions that the tests of the cell were written with, by another hand."""
+    other = DNCConvention(**DNC_MACHINES[there] | {"mask_min": 0.0})
+    assert DNCConvention(**dnc_settings(name)) == other
