@@ -81,9 +81,12 @@ def _answer(candidate, framework, question, slots, params, given, answer):
             known = dict(zip(question.shapes, question.cotangents))
             for name, y in chosen:
                 floating = "float" in framework.kind(y)
-                if not floating or name not in known or tuple(y.shape) != known[name].shape:
+                if not floating or name not in known or not _broadcasts(tuple(y.shape), known[name].shape):
                     return None
-            return [framework.array(known[name], framework.kind(y)) for name, y in chosen]
+                if tuple(y.shape) != known[name].shape:
+                    answer.notes.add(f"leaves out of {name} the batch axes that its own inputs lack")
+            given = [_summed(known[name], tuple(y.shape)) for name, y in chosen]
+            return [framework.array(u, framework.kind(y)) for u, (_, y) in zip(given, chosen)]
 
         try:
             chosen, grads = framework.run(call.key, call, primals, fixed, pick, cotangents)
@@ -104,6 +107,15 @@ def _answer(candidate, framework, question, slots, params, given, answer):
             answer.gradients = {}
             for name, g in zip(active, _fitting(grads, active, there, question)):
                 answer.gradients[name] = _gradient(name, g, framework, answer)
+
+
+def _broadcasts(shape, whole):
+    """Whether an output is the whole one but for leading axes along which nothing changes."""
+    return shape == whole[max(len(whole) - len(shape), 0) :]
+
+
+def _summed(cotangent, shape):
+    return cotangent.sum(axis=tuple(range(cotangent.ndim - len(shape))))
 
 
 def _fitting(grads, active, there, question):

@@ -79,7 +79,8 @@ class Candidate:
         places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         without = {p.name for p in parameters if p.default is p.empty}
         theirs = lambda name: self.names.get(name, name)
-        keyword = lambda name: kinds.get(name) not in (None, inspect.Parameter.POSITIONAL_ONLY)
+        by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        keyword = lambda name: kinds.get(name) in by_name
         taken: set = set()
         if self.order is None and all(keyword(theirs(name)) for name in required):
             self.positional = []
@@ -106,12 +107,15 @@ class Candidate:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            if parameter.kind is parameter.KEYWORD_ONLY or not left or not self.positional:
+            if parameter.kind is parameter.KEYWORD_ONLY or not left:
                 raise Unsuitable(
                     f"{self.name} needs the argument {parameter.name!r}, which {self.op.name} does not have: "
                     "bind it beforehand, or say with arguments= what it is"
                 )
-            self.positional = [*self.positional, left[0]]
+            if self.positional:
+                self.positional = [*self.positional, left[0]]
+            else:
+                self.named[left[0]] = parameter.name
             self.needs.add(left.pop(0))
         place = {name: i for i, name in enumerate(kinds)}
         self.named = dict(sorted(self.named.items(), key=lambda item: place.get(item[1], len(place))))

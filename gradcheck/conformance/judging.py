@@ -31,7 +31,8 @@ def judge(answer, question, truth, sigma):
     """Findings by name: outputs first, then d<input> for gradients."""
     findings = {}
     for name, y in answer.outputs.items():
-        findings[name] = _compared(y, answer.kinds[name], truth.get(name), sigma.get(name), question.dtype)
+        kind = answer.kinds[name]
+        findings[name] = _compared(y, kind, truth.get(name), sigma.get(name), question.dtype, is_output=True)
     if answer.gradients is None or question.kinked:
         return findings
     for name, g in answer.gradients.items():
@@ -49,11 +50,13 @@ def judge(answer, question, truth, sigma):
     return findings
 
 
-def _compared(found, kind, truth, sigma, dtype):
+def _compared(found, kind, truth, sigma, dtype, is_output=False):
     if truth is None:
         return Finding(math.inf, words="no such output")
     if "float" not in kind:
         return Finding(math.inf, words=f"is of {kind}, {dtype} expected")
+    if found.ndim < truth.ndim and found.shape == truth.shape[truth.ndim - found.ndim :] and is_output:
+        found = np.broadcast_to(found, truth.shape)  # batch axes that do not matter may be left out
     if found.shape != truth.shape:
         return Finding(math.inf, words=f"has the shape {found.shape}, {truth.shape} expected")
     if not truth.size:
@@ -69,8 +72,9 @@ def _compared(found, kind, truth, sigma, dtype):
     if words:
         return Finding(math.inf, math.inf, words)
     allowed = SIGMAS * sigma + unit_in_the_last_place(truth, dtype) + smallest_normal(dtype)
-    distance = float((SIGMAS * error / allowed).max())
-    relative = float(error.max() / largest) if largest else (math.inf if error.max() else 0.0)
+    with np.errstate(over="ignore"):
+        distance = float((SIGMAS * error / allowed).max())
+        relative = float(error.max() / largest) if largest else (math.inf if error.max() else 0.0)
     return Finding(distance, relative, _downcast(kind, dtype))
 
 

@@ -12,6 +12,7 @@ from scratchattn.tape import vjp
 
 from ..certificates import truth
 from ..subject import Subject, random_like
+from .doubt import doubting
 from .rounding import rounded
 from .tolerance import spread, strangers
 
@@ -38,7 +39,7 @@ class Question:
         self.number = number
         self.kinked, self.ill_conditioned = case.margin == 0, case.ill_conditioned
         inputs = []
-        for x in case.inputs:
+        for x in op._signature.complete(tuple(case.inputs)):
             floating = x is not None and np.asarray(x).dtype.kind == "f"
             inputs.append(rounded(np.asarray(x, dtype=float), dtype) if floating else x)
             if floating and not np.array_equal(np.isfinite(inputs[-1]), np.isfinite(x)):
@@ -86,7 +87,7 @@ class Question:
                 raise Unanswerable("the outputs have another shape")
             rng = np.random.default_rng((self.seed, self.number, 1))
             kind = strangers(self.dtype, rng) if arithmetic is None else arithmetic(rng)
-            sigma = spread(subject, given, subject.inputs, exact, kind)
+            sigma = spread(subject, given, subject.inputs, exact, kind, doubting(self.dtype))
         names = [*subject.outputs, *[f"d{name}" for name in subject.names]]
         return dict(zip(names, exact)), dict(zip(names, sigma))
 

@@ -77,21 +77,30 @@ class Report:
         return entry
 
     def compare(self, names, params, held):
-        """Enter how far the answers are from the convention called ``names``, which share ``params``."""
+        """Enter how far the answers are from the convention called ``names``, which share ``params``.
+
+        On a kink, where the last bit decides which way it goes, nothing refutes a convention.
+        """
         known = [(q, f) for q, f in held if not isinstance(f, Unanswerable)]
         if not known:
             return
         summed = [_summed(findings) for _, findings in known]
-        distances, relative = _worst(summed)
+        sharp = [(q, s) for (q, _), s in zip(known, summed) if not q.kinked] or list(
+            zip([q for q, _ in known], summed)
+        )
+        distances, relative = _worst([s for _, s in sharp])
         self.variants[names[0]] = {
             "distance": max(distances.values(), default=math.inf),
-            "failed": sum(not s["ok"] for s in summed),
-            "asked": len(summed),
+            "failed": sum(not s["ok"] for _, s in sharp),
+            "asked": len(sharp),
             "params": params,
             "same_as": names[1:],
             "distances": distances,
             "relative": relative,
             "differs_on": list(dict.fromkeys(q.label for (q, _), s in zip(known, summed) if not s["ok"])),
+            "ties": list(
+                dict.fromkeys(q.label for (q, _), s in zip(known, summed) if q.kinked and not s["ok"])
+            ),
         }
 
     def fitting(self):
@@ -110,6 +119,8 @@ class Report:
         alike = [name for name in fit[1:] if self.variants[name].get("against", 0) == best.get("against", 0)]
         if alike:
             self._note(f"cannot be told here from {', '.join(alike)}")
+        if best["ties"]:
+            self._note(f"where rounding decides it goes another way: {', '.join(map(repr, best['ties']))}")
         if best.get("against"):
             told = f"of {best['further']} inputs of other cases it differs from {fit[0]} on"
             self._note(f"{told} {', '.join(map(repr, best['against_on']))}")

@@ -13,18 +13,11 @@ import numpy as np
 
 from ..certificates import results
 from ..numbers.noise import UNITS, NoisyArray
-from .plain import plainly
+from .doubt import BY_SERIES
+from .plain import plain_op, plainly
 
 RUNS = 24
 SIGMAS = 6
-_BY_SERIES = {  # libraries promise two units for these, not one half
-    np.exp,
-    np.log,
-    np.log1p,
-    np.tanh,
-    np.power,
-    np.float_power,
-}
 
 
 class Strangers(NoisyArray):
@@ -36,7 +29,7 @@ class Strangers(NoisyArray):
             a, b = (abs(np.asarray(x, dtype=float)) for x in inputs)
             return np.sqrt(a * a + b * b + result * result)
         size = NoisyArray._size(ufunc, method, inputs, result, kwargs)
-        return 2 * size if ufunc in _BY_SERIES else size
+        return BY_SERIES.get(ufunc, 1) * size
 
 
 def strangers(dtype, rng):
@@ -44,11 +37,12 @@ def strangers(dtype, rng):
     return type(f"strangers in {dtype}", (Strangers,), {"unit": UNITS[dtype], "rng": rng})
 
 
-def spread(subject, cotangents, inputs, truth, arithmetic, runs=RUNS):
+def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS):
     """Root mean square distance from ``truth`` of each output and gradient, entry by entry.
 
     ``arithmetic`` is an array class.  All runs at once, as one more leading axis, where the op has
-    leading axes; roundoff is drawn for every entry, so they are independent.
+    leading axes; roundoff is drawn for every entry, so they are independent.  Where Monte-Carlo
+    arithmetic is blind, what ``doubt`` says.
     """
     stacked = _stacked(subject, inputs, runs)
     if stacked is None:
@@ -58,8 +52,24 @@ def spread(subject, cotangents, inputs, truth, arithmetic, runs=RUNS):
         many = [np.broadcast_to(u, (runs, *u.shape)) for u in cotangents]
         samples = _run(subject, many, stacked, arithmetic)
         samples = [y.reshape(runs, *t.shape) for y, t in zip(samples, truth, strict=True)]
+    doubts = [_doubts(text, cotangents, inputs, doubt) for text in _texts(subject)]
     with np.errstate(all="ignore"):
-        return [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
+        spreads = [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
+    return [np.fmax.reduce([s, *ds]) for s, *ds in zip(spreads, *doubts, strict=True)]
+
+
+def _texts(subject):
+    """The op, and its plain text where it has one."""
+    plain = plain_op(subject.op, subject.case.params)
+    return [subject] if plain is None else [subject, type(subject)(plain, subject.case)]
+
+
+def _doubts(subject, cotangents, inputs, kind):
+    if kind is None:
+        return [0.0] * (len(cotangents) + len(inputs))
+    with plainly(), np.errstate(all="ignore"):
+        out = results(subject, [kind.of(u) for u in cotangents], [kind.of(x) for x in inputs])
+    return [y.doubts() for y in out]
 
 
 def _run(subject, cotangents, inputs, arithmetic):
