@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .derivatives import condition
 from .subject import Subject, distance, random_like
 
 
@@ -88,7 +89,7 @@ def memory_layout_is_irrelevant(subject, rng):
         for name, a, b in zip(
             [*subject.outputs, *subject.names], [*there, *pull_there(*u)], expected, strict=True
         ):
-            yield f"{word}, {name}", distance(a, b), 1e-12
+            yield f"{word}, {name}", distance(a, b), 1e-12 * condition(subject)
 
 
 def a_row_alone_is_the_row_in_the_batch(subject, rng):
@@ -118,7 +119,7 @@ def a_row_alone_is_the_row_in_the_batch(subject, rng):
     equals, pull_equals = several.vjp()
     first = pull_equals(*asked)
     for name, a, b in zip([*subject.outputs, *subject.names], [*equals, *first], [*out, *grads], strict=True):
-        yield name, distance(a[0], b), 1e-12
+        yield name, distance(a[0], b), 1e-12 * condition(subject)
     for name, g in zip(subject.names, first):
         yield f"other row, {name}", float(abs(g[1:]).max(initial=0.0)), 0.0
     with np.errstate(all="ignore"):  # what the other rows come to is nobody's business
@@ -126,7 +127,7 @@ def a_row_alone_is_the_row_in_the_batch(subject, rng):
         others, pull_others = several.vjp(unequal)
         first = pull_others(*asked)
     for name, a, b in zip([*subject.outputs, *subject.names], [*others, *first], [*out, *grads], strict=True):
-        yield f"among others, {name}", distance(a[0], b), 1e-12
+        yield f"among others, {name}", distance(a[0], b), 1e-12 * condition(subject)
 
 
 def properties_hold(subject, rng):
