@@ -19,7 +19,7 @@ from scratchattn.models.ntm_start import NTMStart
 from scratchattn.nn.dnc_cell import DNCState, dnc_shapes, dnc_start, dnc_step, dnc_weights
 from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
-from scratchattn.nn.ntm_cell import NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
+from scratchattn.nn.ntm_cell import NTMState, NTMWeights, head_parameters, ntm_sequence, ntm_shapes, ntm_step
 from scratchattn.nn.ntm_convention import NTMConvention
 from scratchattn.report.conventions import conventions_page
 
@@ -234,6 +234,55 @@ def test_the_backward_of_a_named_cell_is_the_adjoint(name, reads, writes):
     is_the_adjoint(lambda *leaves: two_steps(*leaves, **said), x, *state, *weights)
 
 
+def squashed(raw, **said):
+    """What heads are told, of one read and one write head over rows of width one: by name."""
+    state = NTMState(np.zeros((1, 1, 1)), np.zeros((1, 2, 1)), np.zeros((1, 2, 2)))
+    return head_parameters(raw[None], state, NTMConvention(**said))._asdict()
+
+
+def test_every_squashing_is_what_its_name_says():
+    raw = np.array([-3.0, 0.4, -0.3, 0.7, 4.0, -0.2, 0.9, -1.2, -0.5, 1.5, 0.1, 0.2, 0.3, 0.4, -0.6, 0.8])
+    key, write_vector, erase, gate, strength, sharpness = (
+        raw[:2],
+        raw[2],
+        raw[3],
+        raw[4:6],
+        raw[6:8],
+        raw[8:10],
+    )
+    words = {
+        "identity": lambda x: x, "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "relu": lambda x: np.maximum(x, 0), "unit_interval": lambda x: np.clip(x, 0, 1),
+        "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1), "softplus": lambda x: np.log(1 + np.exp(x)),
+        "oneplus": lambda x: 1 + np.log(1 + np.exp(x)), "exp": np.exp,
+    }  # fmt: skip
+
+    def same(name, value, **said):
+        assert np.allclose(squashed(raw, **said)[name].ravel(), value, rtol=1e-14, atol=0), (name, said)
+
+    for word in ("identity", "tanh", "sigmoid", "relu", "unit_interval"):
+        same("key", words[word](key), key=word)
+        same("write_vector", words[word](write_vector), write_vector=word)
+    for word in ("sigmoid", "hard_sigmoid"):
+        same("erase", words[word](erase), erase=word)
+        same("gate", words[word](gate), gate=word)
+    for word in ("softplus", "oneplus", "relu", "exp"):
+        same("strength", words[word](strength), strength=word)
+    for word in ("softplus", "relu"):
+        same("sharpness", 1 + words[word](sharpness), sharpness=word)
+    same("strength", [0.9, words["softplus"](-1.2)], softplus_threshold=0.5)
+    same("strength", [1.9, words["oneplus"](-1.2)], softplus_threshold=0.5, strength="oneplus")
+    same("sharpness", [1 + words["softplus"](-0.5), 2.5], softplus_threshold=0.5)
+    clipped = squashed(np.clip(raw, -0.35, 0.35))
+    assert all((clipped[name] == x).all() for name, x in squashed(raw, clip_heads=0.35).items())
+    assert squashed(raw, gate="hard_sigmoid")["complement"] is None  # a sigmoid's would not be its complement
+
+
+def test_outputs_are_clipped_on_both_sides():
+    plain, clipped = (ntm_step(*cell(), **said)[0] for said in ({}, {"clip_outputs": 0.3}))
+    assert plain.min() < -0.3 and plain.max() > 0.3 and (clipped == np.clip(plain, -0.3, 0.3)).all()
+
+
 def test_heads_in_turn_see_what_those_before_them_wrote():
     """Read, write, read, write, write: only the first of each kind see the memory that the step found."""
     x, state, weights = cell(2, 3, size=0.5)
@@ -285,6 +334,12 @@ def test_where_sequences_start():
         state = ntm.initial_state(ntm.init(np.random.default_rng(0)), 3)
         assert weightings is None or (state.weightings == weightings).all()
         assert memory is None or (state.memory == memory).all()
+    ntm = small(convention="carpedm20")
+    params = ntm.init(np.random.default_rng(0))
+    params["initial_reads"][...] = params["initial_hidden"][0] = 0.7
+    state = ntm.initial_state(params, 3)
+    assert (state.reads == np.tanh(0.7)).all() and (state.hidden[:, 0] == np.tanh(0.7)).all()
+    assert (state.memory == np.tanh(params["initial_memory"])).all()
     ntm = small(convention="pytorch_ntm")
     state = ntm.initial_state(ntm.init(np.random.default_rng(0)), 3)
     assert 0 < abs(state.memory).max() <= 1 / 3 and 0 < abs(state.reads).max() < 0.05

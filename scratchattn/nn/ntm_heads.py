@@ -118,9 +118,8 @@ def use_memory(head, state, convention=DEFAULT):
         return reads, _written(state.memory, writing, head, convention), weightings
     if convention.heads == "write_first":
         return _in_turns(head, state, (readers,), (writers,), (1, 0), convention)
-    pairs = zip_longest(
-        range(readers), range(readers, heads)
-    )  # where one kind has run out, the other goes on
+    # When one kind has no more heads, the other goes on.
+    pairs = zip_longest(range(readers), range(readers, heads))
     turns = tuple(i for i in chain.from_iterable(pairs) if i is not None)
     return _in_turns(head, state, (1,) * readers, (1,) * writers, turns, convention)
 
