@@ -1,0 +1,98 @@
+"""Verdicts on the field: public implementations held against the reference, as a table in Markdown.
+
+    python examples/verdicts.py DIR [NAME...]        NAME: only these repositories
+
+DIR holds clones by the names of their repositories; those that are not there are skipped, and said so.
+``docs/verdicts.md`` says what is behind each deviation.  Needs PyTorch, and einops for flash-attention.  No
+code of theirs is here: ``verdicts_*.py`` beside this file import it and rename and reshape its arguments.
+"""
+
+import importlib
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import gradcheck
+
+CLONES = {  # folder: who wrote it, the adapters
+    "pytorch-ntm": ("loudinthecloud", "verdicts_ntm", "pytorch_ntm"),
+    "pytorch-dnc": ("ixaxaar", "verdicts_dnc", "pytorch_dnc"),
+    "dnc": ("RobertCsordas", "verdicts_csordas", "dnc"),
+    "adaptive-computation-time-pytorch": ("zphang", "verdicts_ntm", "act_pytorch"),
+    "flash-attention": ("Dao-AILab", "verdicts_attention", "flash_attention"),
+    "annotated-transformer": ("harvardnlp", "verdicts_annotated", "annotated_transformer"),
+    "nanoGPT": ("karpathy", "verdicts_nanogpt", "nano_gpt"),
+}
+PYTORCH = "pytorch"  # needs no clone
+HEAD = "| repository | commit | what of it | against | dtype | verdict |", "|---|---|---|---|---|---|"
+
+
+def adapters(name):
+    """The function that lists the rows of a repository."""
+    _, module, function = CLONES.get(name, ("", "verdicts_torch", "pytorch"))
+    return getattr(importlib.import_module(module), function)
+
+
+def commit(folder):
+    """What is checked out in a clone; of what is no clone, "unknown"."""
+    asked = ["git", "-C", str(folder), "rev-parse", "--short=8", "--show-toplevel", "HEAD"]
+    told = subprocess.run(asked, capture_output=True, text=True).stdout.split()
+    return told[1] if len(told) == 2 and Path(told[0]) == folder.resolve() else "unknown"
+
+
+def verdict(row, dtype):
+    """The Report on one row."""
+    return gradcheck.verify(row.function, row.op(), framework="torch", dtype=dtype, **row.options)
+
+
+def told(report):
+    """The verdict in a cell of the table: the report's sentence, how far off at worst, what it remarks."""
+    sentence = report.sentence().removeprefix(report.function).strip().partition(", not the default")[0]
+    worst = max(report.distances, key=report.distances.get, default=None)
+    if worst is not None and report.verdict in ("differs", "crashes"):
+        far, relative = report.distances[worst], report.relative[worst]
+        sentence += f" (worst {worst}: {far:.2g} sigma, {relative:.1g} relative)"
+    asked = len({case["case"] for case in report.cases})
+    return "; ".join([sentence, f"{asked} cases", *report.notes]).replace("|", "\\|").replace("\n", " ")
+
+
+def main(where, *names):
+    """Print the table and return the exit status: 0, or 1 if not one repository was there."""
+    unknown = [name for name in names if name not in (*CLONES, PYTORCH)]
+    if unknown or not where.is_dir():
+        what = f"repository: {unknown[0]}" if unknown else f"folder: {where}"
+        print(f"verdicts: no such {what}", file=sys.stderr)
+        return 2
+    warnings.simplefilter("ignore")  # they use what PyTorch has deprecated since
+    print(*HEAD, sep="\n", flush=True)
+    seen = 0
+    for name in names or (*CLONES, PYTORCH):
+        folder = where / name
+        if name in CLONES and not folder.is_dir():
+            print(f"not there, skipped: {name} ({CLONES[name][0]}/{name})", file=sys.stderr)
+            continue
+        if name == PYTORCH and not (seen or names):
+            break
+        seen += 1
+        try:
+            rows = adapters(name)(folder)
+        except (ImportError, OSError, KeyError, AttributeError) as reason:
+            print(f"cannot be asked: {name}: {type(reason).__name__}: {reason}", file=sys.stderr)
+            continue
+        import torch
+
+        whose = f"{CLONES[name][0]}/{name}" if name in CLONES else "PyTorch"
+        version = commit(folder) if name in CLONES else torch.__version__
+        for row in rows:
+            for dtype in row.dtypes:
+                report = verdict(row, dtype)
+                cells = whose, version, row.what, report.op, dtype, told(report)
+                print("| " + " | ".join(cells) + " |", flush=True)
+    return 0 if seen else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

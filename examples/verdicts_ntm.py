@@ -1,0 +1,97 @@
+"""Adapters of loudinthecloud/pytorch-ntm and of zphang/adaptive-computation-time-pytorch."""
+
+from types import SimpleNamespace
+
+import torch
+from verdicts_adapters import Row, in_one_batch, module_of, one_by_one, replaced, shaped, weighting
+
+
+def pytorch_ntm(folder):
+    module = module_of(folder, "ntm/memory.py")
+
+    def memory_with(content):
+        """A memory that holds content (b, n, w)."""
+        memory = module.NTMMemory(*content.shape[-2:])
+        memory.batch_size, memory.memory = len(content), content
+        return memory
+
+    def similarity(key, content, strength):
+        memory = memory_with(content)
+        heads = [memory._similarity(key[:, h], strength[:, h, None]) for h in range(key.shape[1])]
+        return torch.stack(heads, dim=1)
+
+    def write(content, weights, erase, write_vector):
+        """Its heads write one after the other, each by this call."""
+        memory = memory_with(content)
+        for h in range(weights.shape[1]):
+            memory.write(weights[:, h], erase[:, h], write_vector[:, h])
+        return memory.memory
+
+    def read(weights, content):
+        memory = memory_with(content)
+        return torch.stack([memory.read(weights[:, h]) for h in range(weights.shape[1])], dim=1)
+
+    def of_memory(name):
+        """A method of the memory that does not look at its content."""
+
+        def method(*arguments):
+            b, n = arguments[0].shape
+            return getattr(memory_with(arguments[0].new_zeros(b, n, 1)), name)(*arguments)
+
+        return method
+
+    def sharpen(weights, sharpness):
+        return of_memory("_sharpen")(weights, sharpness[:, None])
+
+    def interpolate(content, previous, gate):
+        return of_memory("_interpolate")(previous, content, gate[:, None])
+
+    some = lambda case: all(0 not in x.shape for x in case.inputs if x is not None)
+    three = shaped((None,), (3,))
+    convolve = in_one_batch(one_by_one(module._convolve), 1, 1)
+    return [
+        Row("`_convolve`, three offsets", convolve, "circular_shift", three),
+        Row("`_convolve`, any offsets", convolve, "circular_shift", dtypes=("float32",)),
+        Row("`NTMMemory._shift`", in_one_batch(of_memory("_shift"), 1, 1), "circular_shift", three),
+        Row("`NTMMemory._sharpen`", in_one_batch(sharpen, 1, 0), "sharpening", weighting),
+        Row("`NTMMemory._similarity`", in_one_batch(similarity, 2, 2, 1), "cosine_addressing", some),
+        Row("`NTMMemory._interpolate`", in_one_batch(interpolate, 1, 1, 0), "interpolation"),
+        Row("`NTMMemory.write`", in_one_batch(write, 2, 2, 2, 2), "memory_write"),
+        Row("`NTMMemory.read`", in_one_batch(read, 2, 2), "memory_read", some),
+    ]
+
+
+def act_pytorch(folder):
+    models = module_of(folder, "act/models.py")
+
+    class States(torch.nn.LSTMCell):
+        """Step n has the n-th unit vector as its state, so that a mean of states is their weights."""
+
+        def forward(self, x, state):
+            self.n += 1
+            unit = torch.eye(self.hidden_size, dtype=x.dtype)[self.n - 1 : self.n]
+            return (unit, unit) if self.lstm else unit
+
+    def halt(halting, lstm):
+        """Weights (m), remainder and steps of halting values (m), which the unit gives as they are."""
+        cell = States(1, len(halting))
+        cell.n, cell.lstm = 0, lstm
+        act = models.ACTFromCell(cell, max_ponder=len(halting))
+        act._is_lstm = lstm
+        vars(act)["ponder_linear"] = lambda state: torch.sum(state * halting, dim=1, keepdim=True)
+        with replaced(models, F=SimpleNamespace(sigmoid=lambda x: x)):
+            states, _, told = act(halting.detach().new_zeros(1, 1, 1))
+        weights = (states[1] if lstm else states)[0, 0]
+        steps = weights.new_tensor(told["ponder_times"][0][0])
+        return weights, 1 + told["ponder_cost"][0], steps
+
+    def halted(lstm):
+        def batch(halting):
+            return tuple(map(torch.stack, zip(*[halt(row, lstm) for row in halting], strict=True)))
+
+        return in_one_batch(batch, 1)
+
+    return [
+        Row("`ACTFromCell`, mean of the hidden states", halted(False), "halting"),
+        Row("`ACTFromCell`, mean of an LSTM's cells", halted(True), "halting"),
+    ]
