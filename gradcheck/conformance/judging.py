@@ -74,7 +74,7 @@ def _compared(found, kind, truth, sigma, dtype, is_output=False):
     allowed = SIGMAS * sigma + unit_in_the_last_place(truth, dtype) + smallest_normal(dtype)
     with np.errstate(over="ignore"):
         distance = float((SIGMAS * error / allowed).max())
-        relative = float(error.max() / largest) if largest else (math.inf if error.max() else 0.0)
+        relative = float(error.max() / (largest or 1.0))
     return Finding(distance, relative, _downcast(kind, dtype))
 
 

@@ -17,7 +17,8 @@ def sentence(report):
     if report.verdict == "crashes":
         bad = _labels(report, "crashes")
         first = next(c for c in report.cases if c["outcome"] == "crashes")
-        told = f"{what} crashes on {_named(bad, report)}: {first['what']}"
+        told = f"{what} crashes on {_named(bad, report)}"
+        told += f": {first['what']}" if len(bad) == 1 else f", in the first with {first['what']}"
         answered = [c for c in report.cases if c["outcome"] != "crashes"]
         if not answered:
             return told
@@ -34,8 +35,9 @@ def sentence(report):
     told += f", on {_named(_labels(report, 'differs'), report)}"
     if report.nearest:
         near = report.variants[report.nearest[0]]
-        told += f"; nearest is the variant {report.nearest[0]}, {_sigma(report.nearest[1])} away"
-        told += f", on {_several(near['differs_on'])}"
+        told += f"; nearest is the variant {report.nearest[0]}, from which it differs"
+        told += f" by {_sigma(report.nearest[1])}" if math.isfinite(report.nearest[1]) else ""
+        told += f" on {_several(near['differs_on'])}"
     return told
 
 

@@ -20,7 +20,7 @@ in that precision may lose, from Monte-Carlo arithmetic on the op itself. If it 
 convention that the op knows of is tried. Exit status: 0 if it conforms, 1 if not.
 
 JSON keys: conforms, variant (the convention that it follows instead), distances (of outputs and, as
-d<input>, of gradients; up to 6 is allowed), cases; and verdict, sentence, nearest, variants, not_asked, ..."""
+d<input>, of gradients; up to 6 is allowed), cases; and verdict, sentence, nearest, variants, ..."""
 
 
 def add_parser(verbs):
@@ -112,9 +112,9 @@ def _backward_beside(function, module, name):
 
 
 def _listed(text):
-    """Names between commas; a "-" stands for an output that the op does not have."""
+    """Names between commas; a "_" stands for an output that the op does not have."""
     return (
-        None if text is None else [None if name.strip() == "-" else name.strip() for name in text.split(",")]
+        None if text is None else [None if name.strip() == "_" else name.strip() for name in text.split(",")]
     )
 
 
