@@ -90,6 +90,8 @@ def test_the_noise_is_one_unit_of_the_chosen_dtype():
     error = (x * x).floats() / 2.25 - 1
     assert 0.9 * 2**-11 < abs(error).max() <= 2**-11 and abs(error.mean()) < 1e-5
     assert ((-x).floats() == -1.5).all() and type(x * x) is half
+    places = array_module(x).cumulative_sum(half.of(np.ones(50)), axis=0) - 1
+    assert (places.floats() == np.arange(50)).all() and (places.floats() // 7 == (places // 7).floats()).all()
 
 
 NAMES = ["cosine_addressing", "softmax_attention", "layer_norm", "lstm_cell", "sharpening"]

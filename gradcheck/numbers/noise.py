@@ -8,6 +8,7 @@ unit where it is not.  That spread, not taste, is the tolerance for others.
     Half.of(x) * Half.of(y)             the product, wrong by at most one roundoff of float16
 
 A sum of n terms is given the error of a sum in random order, sqrt(n) roundoffs of the root of its squares.
+Whole numbers from whole numbers, counts and places, are exact, as they are in every dtype that holds them.
 
 Source: Parker, "Monte Carlo arithmetic", UCLA CSD-970002, 1997.
 """
@@ -16,7 +17,7 @@ import numpy as np
 
 from .array import Namespace, NumberArray
 
-_EXACT = {np.negative, np.positive, np.maximum, np.minimum}
+_EXACT = {np.negative, np.positive, np.maximum, np.minimum, np.floor, np.floor_divide}
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
@@ -62,13 +63,19 @@ class NoisyArray(NumberArray):
         inputs = [np.asarray(x) if isinstance(x, NoisyArray) else x for x in inputs]
         with np.errstate(all="ignore"):
             result = np.asarray(getattr(ufunc, method)(*inputs, **kwargs))
-            if result.dtype.kind == "f" and ufunc not in _EXACT:
+            if result.dtype.kind == "f" and ufunc not in _EXACT and not self._counts(inputs, result):
                 size = self._size(ufunc, method, inputs, result, kwargs)
                 result = np.where(np.isfinite(result) & (size > 0), self.erred(result, size), result)
         if out is not None:
             np.asarray(out[0])[...] = result
             return out[0]
         return self.wrap(result)
+
+    @classmethod
+    def _counts(cls, inputs, result):
+        """Whether these are counts and places, as of a causal mask: whole numbers, which no dtype rounds."""
+        arrays = [np.asarray(x) for x in (*inputs, result)]
+        return all((np.floor(a) == a).all() and (abs(a) * cls.unit <= 0.5).all() for a in arrays)
 
     @staticmethod
     def _size(ufunc, method, inputs, result, kwargs):
