@@ -15,6 +15,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import CellType, FunctionType
 
 from scratchattn.op import Detached, Op
 
@@ -101,23 +102,22 @@ class Text:
     def made_of(self, names):
         """The op's functions among ``names``."""
         found = [names[name] for name in self._names]
-        return Functions(*found, *[self.op.shape_rule] * (3 - len(found)))
+        return Functions(*found, *[self._among(names, self.op.shape_rule)] * (3 - len(found)))
 
     def op_of(self, names):
         """The op made of them; its properties look at the mutant too."""
         made = self.made_of(names)
         one, signature = copy.copy(self.op), copy.copy(self.op._signature)
         signature.shape_rule = made.shape_rule
-        here = lambda f: names.get(f.__name__, f) if f.__module__ == self._module.__name__ else f
         changed = {
             **vars(made),
             "_signature": signature,
             "_seen": set(),
-            "properties": tuple(here(claim) for claim in self.op.properties),
+            "properties": tuple(self._among(names, claim) for claim in self.op.properties),
         }
         if self.op.detached is not None:
             held = self.op.detached
-            changed["detached"] = Detached(here(held.stopped), here(held.forward))
+            changed["detached"] = Detached(*(self._among(names, f) for f in (held.stopped, held.forward)))
         for field, value in changed.items():
             object.__setattr__(one, field, value)
         for name, value in list(names.items()):
@@ -128,6 +128,17 @@ class Text:
     def definition(self, name):
         """The syntax tree of what the module calls ``name`` at its top."""
         return self._defined[name]
+
+    def _among(self, names, function):
+        """``function`` of this module as it is among ``names``; one that another made is made again."""
+        if getattr(function, "__globals__", None) is not vars(self._module):
+            return function
+        if self._value(function.__name__) is function:
+            return names[function.__name__]
+        cells = tuple(CellType(self._among(names, cell.cell_contents)) for cell in function.__closure__ or ())
+        again = FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
+        again.__kwdefaults__ = function.__kwdefaults__
+        return again
 
     def _reached(self, names):
         """The definitions that ``names`` use, with them, in the order of the text."""

@@ -8,7 +8,7 @@ import ast
 import copy
 import traceback
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +17,23 @@ import scratchattn
 
 _NUMBERS = (-2, -1, 0, 1, 2, 3, -0.5, 0.5, 1.5, 1.0, 0.0, float("inf"), -1e-9, float("-inf"))
 _OTHERS = (None, "nonsense", ("nonsense",), True, (True,), (), (1,), (0, 1), (1, 2), (2, -1), [0], (0.5, 0.5))
-_KEYS = ((1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...), slice(1, None), slice(None, None, -2))
-_CALLS, _ALIKE, _TAKEN = 4000, 4, 150  # tried; kept: that are refused in the same words, that are taken
+_KEYS: tuple = ((-1, -1), (0, -1), (1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...))
+_KEYS += (slice(1, None), slice(None, None, -2))
+_CALLS, _ALIKE, _TAKEN = 4000, 4, 400  # tried; kept: that are refused in the same words, that are taken
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A call and what became of it: a type of error and its words, or None."""
+    """A call of the forward or of the rule of shapes, and its outcome: an error's type and words, or None."""
 
     inputs: tuple
     params: dict
+    asked: str
     outcome: tuple | None
 
     def differs(self, made):
         """A word if its functions refuse otherwise."""
-        outcome = _outcome(made, self.inputs, self.params)
+        outcome = _outcome(made, self.asked, self.inputs, self.params)
         return None if outcome == self.outcome else "refusals"
 
 
@@ -51,13 +53,14 @@ def refusals(op, text):
             inputs = signature.check(inputs, params)
         except Exception:  # refused before the op itself is asked
             continue
-        try:
-            outcome = _outcome(op, inputs, params, text.file)
-        except _Strange:
-            continue
-        alike[outcome] = alike.get(outcome, 0) + 1
-        if alike[outcome] <= (_ALIKE if outcome else _TAKEN):
-            found.append(Refusal(inputs, params, outcome))
+        for asked in ("shape_rule", "forward") if op.shape_rule else ("forward",):
+            try:
+                outcome = _outcome(op, asked, inputs, params, text.file)
+            except _Strange:
+                continue
+            alike[asked, outcome] = alike.get((asked, outcome), 0) + 1
+            if alike[asked, outcome] <= (_ALIKE if outcome else _TAKEN):
+                found.append(Refusal(inputs, params, asked, outcome))
     return sorted(found, key=lambda refusal: refusal.outcome is None)
 
 
@@ -65,11 +68,11 @@ class _Strange(Exception):
     """An error that no check of ours raised: nothing to compare with."""
 
 
-def _outcome(made, inputs, params, file=None):
+def _outcome(made, asked, inputs, params, file=None):
+    if asked == "shape_rule":
+        inputs = [None if x is None else tuple(x.shape) for x in inputs]
     try:
-        if made.shape_rule:
-            made.shape_rule(*[None if x is None else tuple(x.shape) for x in inputs], **params)
-        made.forward(*inputs, **params)
+        getattr(made, asked)(*inputs, **params)
     except Exception as error:
         if file is not None and not _ours(error, file):
             raise _Strange from error
@@ -84,12 +87,14 @@ def _ours(error, file):
 
 
 def _calls(op, text, cases):
-    settings = {repr(case.params): case for case in reversed(cases) if _full(case)}
-    some = [*settings.values()][:24]
-    words = _words(text)
-    for case in some[:4]:
+    kind = lambda case: repr((case.params, [x is None for x in case.inputs]))
+    settings = {kind(case): case for case in reversed(cases) if _full(case)}
+    some = [*settings.values()][::-1][:16]
+    words = _words(text, cases)
+    yield from _pairs(op, words, some[:2])
+    for case in some:
         yield from ((inputs, case.params) for inputs in _sizes(op, case.inputs))
-    for case in some[:8]:
+    for case in some:
         for i, x in enumerate(case.inputs):
             for other in _arrays(x):
                 yield (*case.inputs[:i], other, *case.inputs[i + 1 :]), case.params
@@ -100,6 +105,16 @@ def _calls(op, text, cases):
                 yield case.inputs, {**case.params, name: value}
 
 
+def _pairs(op, words, cases):
+    """A word for one param and a number, or another word, for a second one."""
+    for case in cases:
+        texts = [name for name, value in op._params.items() if isinstance(value, str)]
+        for name, word, other in product(texts, words, op._params):
+            values = (0, -1) if not isinstance(op._params[other], str) else words
+            if other != name and (name < other or other not in texts):
+                yield from ((case.inputs, {**case.params, name: word, other: value}) for value in values)
+
+
 def _sizes(op, inputs):
     """The inputs cut to other sizes of one letter of the signature, or of the first axis of all."""
     arguments = op._signature._expected(len(inputs))
@@ -107,6 +122,10 @@ def _sizes(op, inputs):
     for letter in letters:
         for size in (0, 1, 2):
             yield tuple(_cut(x, argument, letter, size) for x, argument in zip(inputs, arguments))
+    given = [i for i, x in enumerate(inputs) if x is not None]
+    for i, j in combinations(given, 2):  # two and three do not broadcast
+        copies = {i: 2, j: 3}
+        yield tuple(np.stack([x] * copies[k]) if k in copies else x for k, x in enumerate(inputs))
     for size in (0, 1):
         yield tuple(x if x is None or np.ndim(x) == 0 else np.asarray(x)[:size] for x in inputs)
 
@@ -134,7 +153,16 @@ def _values(known, words, others):
     elif isinstance(known, str):
         yield from (*words, "nonsense", None, 1)
     else:
-        yield from (*_NUMBERS, *_OTHERS, *_KEYS, *words)
+        yield from (*_bent(known), *_NUMBERS, *_OTHERS, *_KEYS, *words)
+
+
+def _bent(known):
+    """A tuple too short, too long, and with one part of it wrong."""
+    if isinstance(known, (tuple, list)) and known:
+        yield from (known[:-1], (*known, known[-1]))
+        for i, part in enumerate(known):
+            for wrong in (-1, 0, None, 1.5, "nonsense", *_bent(part)):
+                yield (*known[:i], wrong, *known[i + 1 :])
 
 
 def _arrays(x):
@@ -162,9 +190,9 @@ def _arrays(x):
         yield from (np.concatenate([x, x]), np.concatenate([x, x], axis=-1), x[..., ::-1])
 
 
-def _words(text):
-    """Texts that the functions compare with or choose from."""
-    words = set()
+def _words(text, cases):
+    """Texts that the functions compare with or choose from, and those of the cases."""
+    words = {value for case in cases for value in case.params.values() if isinstance(value, str)}
     for name in text.mutated:
         for node in ast.walk(text.definition(name)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():

@@ -196,6 +196,11 @@ def exponents_add(inputs, params, out):
     assert abs(power_forward(base, exponent + 1)[0] - out * base).max() < 1e-13 * abs(out * base).max()
 
 
+def to_the_power_of_zero_is_one_also_at_zero(inputs, params, out):
+    value, saved = integer_power_forward(0 * out, exponent=0)
+    assert (value == 1).all() and (integer_power_backward(saved, value)[0] == 0).all()
+
+
 def _op(name, signature, cases, *properties):
     forward, backward, loops = (globals()[f"{name}_{part}"] for part in ("forward", "backward", "loops"))
     return register(
@@ -209,7 +214,9 @@ multiply = _op("multiply", "a(), b() -> out()", _two(), the_product_commutes)
 divide = _op("divide", "a(), b() -> out()", _two(), the_quotient_undoes_the_product)
 negate = _op("negate", "a() -> out()", _one)
 power = _op("power", "base(), exponent() -> out()", _two(positive=True), exponents_add)
-integer_power = _op("integer_power", "a() -> out()", integer_power_cases)
+integer_power = _op(
+    "integer_power", "a() -> out()", integer_power_cases, to_the_power_of_zero_is_one_also_at_zero
+)
 
 
 Tensor.__add__ = lambda self, other: add(self, other)

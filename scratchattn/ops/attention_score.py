@@ -167,6 +167,8 @@ def cases(rng):
         yield case(f"{form}, no width", d=0, form=form, over_root_width=True, zero=both)
     yield case("one number each", 1, 1, 1)
     yield case("one number each, cosine", 1, 2, 1, form="cosine", lengths="smoothed", eps=0.5)
+    yield case("short, eps as it is by default", size=0.03, form="cosine", lengths="smoothed")
+    yield case("scaled twice", 1, 2, scale=0.5, over_root_width=True)
     yield case("a scale of zero", scale=0.0, zero=both)
     yield case("dots of ten thousand", size=100.0)
     yield case("distances of ten thousand", size=100.0, form="negative_squared_distance")

@@ -157,6 +157,10 @@ def cases(rng):
     yield case("the rest is pooled too", y=5, x=4, size=3, ceil_mode=True)
     yield case("an image smaller than the window", y=2, x=2, size=3, ceil_mode=True)
     yield case("no more window, since it would start beyond the image", y=2, x=4, padding=1, ceil_mode=True)
+    for word, counted in (("counted", True), ("not counted", False)):
+        params = {"stride": 2, "ceil_mode": True, "count_include_pad": counted}
+        yield case(f"the rest and zeros, {word}", y=6, size=3, padding=((1, 2), (2, 1)), **params)
+        yield case(f"the rest beside zeros, {word}", y=3, x=6, size=3, padding=((0, 1), (1, 0)), **params)
     yield case("one row", size=(1, 2))
     yield case("one pixel each", size=1)
     yield case("one pixel, and one in three", x=7, size=1, stride=3)

@@ -186,6 +186,9 @@ def cases(rng):
         yield measured(f"{form}, zero key, zero row", blank=True, params=params, margin=kinks.get(form))
     held = {"zero_gradient": "zero", "eps": 1e-2}
     yield measured("zero key and row held constant", blank=True, params=held, margin=0)
+    entries = case("zero entries are no zero row", params=held)
+    entries.inputs[0][0, 0], entries.inputs[1][1, 2] = 0.0, 0.0
+    yield entries
     ntm = {"form": "clamped", "eps": 1e-8, "offset": 1e-16}
     yield measured("pytorch-ntm at a zero key and row", blank=True, params=ntm, margin=1e-10)
     yield case("no feature", w=0, params={"form": "none"}, zero_gradient=("key", "memory", "strength"))
@@ -214,6 +217,15 @@ def a_key_without_length_attends_to_all_alike(inputs, params, weights):
         assert abs(weights - 1 / memory.shape[-2]).max() < 1e-15
 
 
+def a_bare_root_has_no_gradient_at_zero(inputs, params, weights):
+    key, memory, strength = inputs
+    if not params.get("offset"):
+        _, saved = cosine_addressing_forward(0 * key, memory, strength, **params | {"zero_gradient": "nan"})
+        dkey, dmemory, _ = cosine_addressing_backward(saved, weights)
+        blank = (memory * memory).sum(axis=-1, keepdims=True) == 0
+        assert (dkey != dkey).all() and ((dmemory != dmemory) == blank).all()
+
+
 def only_direction_matters_where_nothing_is_added(inputs, params, weights):
     key, memory, strength = inputs
     scaled, _ = cosine_addressing_forward(7e200 * key, 3e-200 * memory, strength, form="none")
@@ -240,6 +252,7 @@ cosine_addressing = register(
             rows_are_interchangeable,
             no_row_wins_by_more_than_twice_the_strength,
             a_key_without_length_attends_to_all_alike,
+            a_bare_root_has_no_gradient_at_zero,
             only_direction_matters_where_nothing_is_added,
         ),
         variants=(

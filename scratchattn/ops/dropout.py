@@ -60,6 +60,7 @@ def cases(rng):
     keep = np.array([[True, False, True, True], [False, True, False, True]])
     yield Case("half", (a, keep), {"rate": 0.5})
     yield Case("a rate of no finite binary", (a, keep), {"rate": 0.1})
+    yield Case("a rate in NumPy's precision", (a, keep), {"rate": np.float64(0.1)})
     yield Case("almost all", (a, keep), {"rate": 1 - 2**-40})
     yield Case("rate 0 and all kept", (a, keep | True), {"rate": 0.0})
     yield Case("rate 0 and some dropped", (a, keep), {"rate": 0})

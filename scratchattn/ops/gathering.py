@@ -143,6 +143,8 @@ def take_along_cases(rng):
     yield Case("indices shared by the batch", (a, np.array([2, 2])))
     yield Case("a row shared by the batch", (a[0], np.array([[0, 1], [1, 1], [3, 0]])))
     yield Case("both broadcast", (rng.normal(size=(2, 1, 3)), np.array([[[0, 2]], [[1, 1]]])[:, 0]))
+    yield Case("rows in an axis of one more", (a[None, :, None], np.array([[2, 0], [1, 1]])))
+    yield Case("indices in an axis of one more", (a, np.array([[[2, 0]], [[1, 1]]])[None, :, :]))
     yield Case("more than there are", (a[:, :1], np.array([[0, 0, 0]])))
     narrow = rng.integers(0, 3, size=(90, 1), dtype=np.uint8)  # too narrow to count 90 rows of 3
     yield Case("narrow integers", (a[0, :3], narrow))
@@ -156,6 +158,8 @@ def permute_cases(rng):
     yield Case("each row its own", (a, np.array([[3, 1, 0, 2], [2, 3, 1, 0]])))
     yield Case("one for the batch", (a, np.array([2, 0, 3, 1])))
     yield Case("a row in three orders", (a[0, :3], np.array([[1, 2, 0], [2, 1, 0], [0, 2, 1]])))
+    yield Case("rows in an axis of one more", (a[None, :, None, :3], np.array([[2, 0, 1], [1, 0, 2]])))
+    yield Case("orders in an axis of one more", (a[..., :2], np.array([[[1, 0]], [[0, 1]]])[None]))
     yield Case("one entry", (a[:, :1], np.array([0])))
 
 

@@ -110,6 +110,7 @@ def cases(rng):
     yield case("smoothed", batch=(2,), params=smoothed)
     yield case("smoothed, gate shut", gate=0.0, params=smoothed)
     yield Case("smoothed, with its complement", (*two, gate := rng.uniform(size=2), 1 - gate), smoothed)
+    yield Case("smoothed, one row", (*rng.uniform(size=(2, 1)), rng.uniform(size=())), smoothed)
     yield case("smoothed by next to nothing", gate=1.0, params={"smoothing": 1e-8})
     same = rng.permutation([0.5, 0.25, 0.125])  # whose products are exact, and the difference nothing
     yield Case("nothing to choose", (same, same, rng.uniform(size=())), zero_gradient=("gate",))

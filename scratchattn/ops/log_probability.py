@@ -42,6 +42,8 @@ learning", Machine Learning 8 (1992) 229, sections 4 and 6.
 
 import math
 
+import numpy as np
+
 from ..backend import arange_like, array_module, gather, real, sum_to_shape
 from ..calculus import exponentials
 from ..op import Case, Op, Variant, register
@@ -151,6 +153,7 @@ def gaussian_cases(rng):
     there = case("the mean itself", zero=("mean",))
     yield Case(there.label, (*there.inputs[:2], there.inputs[0]), zero_gradient=there.zero_gradient)
     yield case("clipped", batch=(3,), clip=0.5)
+    yield case("clipped, in NumPy's precision", batch=(3,), clip=np.float64(0.5))
 
 
 def categorical_cases(rng):

@@ -147,6 +147,7 @@ def cases(rng):
         words = order.replace("_", " ")
         yield case(f"{words}, two heads", params=params)
         yield case(f"{words}, three heads", h=3, params=params)
+        yield case(f"{words}, more heads than rows", h=3, n=2, w=1, params=params)
         yield case(f"{words}, batch", batch=(2,), n=2, params=params)
         yield case(f"{words}, memory shared by the batch", batch=(2,), shared=(), n=2, params=params)
         yield case(f"{words}, no head", h=0, params=params, zero_gradient=by_head)

@@ -147,7 +147,7 @@ def _groups(a, axis):
     return list(groups.values())
 
 
-def _reduced(op, shape, axis, keepdims=False):
+def _reduced(op, shape, axis, keepdims):
     """The axes to reduce, ascending, and the shape with each of them at length one."""
     if type(keepdims) is not bool:
         raise TypeError(f"{op}: keepdims must be True or False, got {keepdims!r}")

@@ -115,6 +115,7 @@ def cases(rng):
     yield case("less the mean, a baseline", batch=(2,), baseline=(2, 3, 2), centre="mean")
     yield case("leave one out", batch=(2,), centre="leave_one_out")
     yield case("leave one out, a baseline", baseline=(3, 2), centre="leave_one_out", average="all")
+    yield case("leave one out of two", b=2, centre="leave_one_out")
     yield case("one time", t=1)
     yield case("a batch of one", b=1)
     yield case("a batch of one has no gain over its mean", b=1, t=1, centre="mean", zero=("log_probability",))

@@ -217,6 +217,7 @@ def concat_cases(rng):
     a, b = rng.normal(size=(2, 3)), rng.normal(size=(1, 3))
     yield Case("two", (a, b))
     yield Case("one alone", (a,), {"axis": 1})
+    yield Case("an axis in the middle", (rng.normal(size=(2, 1, 4)), rng.normal(size=(2, 2, 4))), {"axis": 1})
     yield Case("last axis of three", (a, a + 1, rng.normal(size=(2, 1))), {"axis": -1})
     yield Case("an empty one", (a, rng.normal(size=(0, 3)), b), zero_gradient=("arrays[1]",))
 
