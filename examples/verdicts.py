@@ -8,6 +8,7 @@ code of theirs is here: ``verdicts_*.py`` beside this file import it and rename 
 """
 
 import importlib
+import re
 import subprocess
 import sys
 import warnings
@@ -29,7 +30,7 @@ HEAD = "| repository | commit | what of it | against | dtype | verdict |", "|---
 
 
 def adapters(name):
-    """The function that lists the rows of a repository."""
+    """What lists the rows of a repository."""
     _, module, function = CLONES.get(name, ("", "verdicts_torch", "pytorch"))
     return getattr(importlib.import_module(module), function)
 
@@ -49,6 +50,7 @@ def verdict(row, dtype):
 def told(report):
     """The verdict in a cell of the table: the report's sentence, how far off at worst, what it remarks."""
     sentence = report.sentence().removeprefix(report.function).strip().partition(", not the default")[0]
+    sentence = re.sub(r" \(line \d+: [^;]*", "", sentence)  # that line is the adapter's
     worst = max(report.distances, key=report.distances.get, default=None)
     if worst is not None and report.verdict in ("differs", "crashes"):
         far, relative = report.distances[worst], report.relative[worst]
@@ -61,8 +63,7 @@ def main(where, *names):
     """Print the table and return the exit status: 0, or 1 if not one repository was there."""
     unknown = [name for name in names if name not in (*CLONES, PYTORCH)]
     if unknown or not where.is_dir():
-        what = f"repository: {unknown[0]}" if unknown else f"folder: {where}"
-        print(f"verdicts: no such {what}", file=sys.stderr)
+        print(f"verdicts: no such repository or folder: {(*unknown, where)[0]}", file=sys.stderr)
         return 2
     warnings.simplefilter("ignore")  # they use what PyTorch has deprecated since
     print(*HEAD, sep="\n", flush=True)
@@ -82,12 +83,12 @@ def main(where, *names):
             continue
         import torch
 
-        whose = f"{CLONES[name][0]}/{name}" if name in CLONES else "PyTorch"
-        version = commit(folder) if name in CLONES else torch.__version__
+        theirs = f"{CLONES.get(name, name)[0]}/{name}", commit(folder)
+        whose = theirs if name in CLONES else ("PyTorch", torch.__version__)
         for row in rows:
             for dtype in row.dtypes:
                 report = verdict(row, dtype)
-                cells = whose, version, row.what, report.op, dtype, told(report)
+                cells = *whose, row.what, report.op, dtype, told(report)
                 print("| " + " | ".join(cells) + " |", flush=True)
     return 0 if seen else 1
 

@@ -65,7 +65,7 @@ def in_one_batch(function, *ranks):
 
 
 def one_by_one(function):
-    """``function``, which takes no batch axis, for one batch axis."""
+    """``function`` of no batch axis, for one."""
     return lambda *arrays: torch.stack([function(*items) for items in zip(*arrays, strict=True)])
 
 
@@ -84,8 +84,7 @@ def taken(file, names, known):
     """What is called ``names`` in a file that cannot be imported here; ``known`` is all that it knows."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     body = [node for node in tree.body if getattr(node, "name", None) in names]
-    scope = dict(known)
-    exec(compile(ast.Module(body=body, type_ignores=[]), str(file), "exec"), scope)
+    exec(compile(ast.Module(body=body, type_ignores=[]), str(file), "exec"), scope := dict(known))
     return [scope[name] for name in names]
 
 

@@ -69,9 +69,9 @@ def test_an_empty_folder_is_told_what_is_missing(scripts, tmp_path):
 
 def test_wrong_use_is_told(scripts, tmp_path, capsys):
     assert scripts[0].main(tmp_path / "nowhere") == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "nowhere" in capsys.readouterr().err
     assert scripts[0].main(tmp_path, "no-such-repository") == 2
-    assert "no such repository: no-such-repository" in capsys.readouterr().err
+    assert "no such repository or folder: no-such-repository" in capsys.readouterr().err
 
 
 def test_a_clone_that_lacks_its_files_cannot_be_asked(scripts, tmp_path, capsys):
