@@ -39,6 +39,7 @@ QUICK, SLOW = 0.25, 5.0  # seconds of computing that a mutant has for an answer;
 _QUESTIONS = ((Trial.values_differ, QUICK), (Trial.adjoint_differs, QUICK), (Trial.rows_differ, SLOW))
 _JACOBIAN = derivatives.backward_is_the_jacobian
 _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at every case
+    structure.values_are_finite,  # on the way there too
     structure.properties_hold,
     structure.memory_layout_is_irrelevant,
     structure.a_row_alone_is_the_row_in_the_batch,
@@ -47,7 +48,6 @@ _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at e
 _CHECKS = (  # the cheapest first
     structure.shapes_are_as_declared,
     structure.precision_is_kept,
-    structure.values_are_finite,
     structure.same_bits_twice,
     structure.inputs_are_left_alone,
     structure.backward_is_linear,
@@ -77,7 +77,8 @@ class Judge:
             self.refusals = refusals(op, self.text)
             if word := self._soon(self.text.made_of(self.text.functions())):
                 raise ValueError(f"mutate: {op.name}: its text as it is now does not do the same, by {word}")
-        self.failed = None  # checks that the op itself fails, found out when needed
+        self.checks = list(_CHECKS)
+        self.failed = None  # those that the op itself fails, found out when needed
 
     def killer(self, mutant):
         """The word for what gives ``mutant`` away, or None."""
@@ -114,8 +115,12 @@ class Judge:
         for trial in self.trials if changed else ():
             if wrong := _answer(SLOW, trial.accuracy_differs, op):
                 return wrong
-        for check in _CHECKS if changed else _OTHER_CALLS:
-            if check not in self.failed and (word := self._tells(check, op)):
+        for check in list(self.checks):
+            if check in self.failed or (check not in _OTHER_CALLS and not changed):
+                continue
+            if word := self._tells(check, op):
+                self.checks.remove(check)
+                self.checks.insert(0, check)  # likely to tell the next one too
                 return word
         return None
 

@@ -37,6 +37,8 @@ Source: Kingma, Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, app
 arXiv:1502.04623, eq. 11.
 """
 
+import numpy as np
+
 from ..backend import array_module, real, sum_to_shape
 from ..op import Case, Op, Variant, register
 
@@ -144,6 +146,7 @@ def cases(rng):
     yield case("deviations", deviations=True)
     yield case("deviations, a standard prior", prior="", deviations=True, apart=0.3, bent=0.1)
     yield case("a constant", batch=(2,), prior="", constant=0.5)
+    yield case("a constant in NumPy's precision", prior="", constant=np.float64(0.5))
 
 
 def nothing_is_free_but_the_prior(inputs, params, kl):

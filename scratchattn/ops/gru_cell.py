@@ -232,6 +232,8 @@ def cases(rng):
     kept = {"b": 1, "d": 1, "h": 1, "zero": NAMES[:1] + NAMES[2:]}
     yield case("a small state, all of it kept", gates=(0.0, 1e4, 1e4), held=1e-6, **kept)
     yield case("a small negative state, all of it kept", gates=(0.0, 1e4, -1e4), held=-1e-6, **kept)
+    yield case("a small negative state, far from what is new", gates=(0.0, 1e4, 1e4), held=-1e-6, **kept)
+    yield case("a small state, far from what is new", gates=(0.0, 1e4, -1e4), held=1e-6, **kept)
     yield case("all of it new, and small", scale=1e-6, h=1, gates=(0.0, -1e4, 0.0), held=1.0)
 
 

@@ -138,6 +138,7 @@ def cases(rng):
     yield case("batch of heads", batch=(2, 2))
     yield case("one sharpness for a batch", batch=(3,), powers=())
     yield case("one weighting, two powers", powers=(2,))
+    yield case("one weighting, a batch of powers", n=2, powers=(2, 2))
     yield case("one row", n=1, zero_gradient=("weights", "sharpness"))
     yield case("a power of one", (1.0, 1.0))
     yield case("a power below one", (0.3, 0.6))
@@ -146,6 +147,8 @@ def cases(rng):
     yield exactly(
         "two rows share a high power", [0.5, 0.495, 0.005], 300.0, margin=1e-4, ill_conditioned=True
     )
+    steep = (rng.permutation([8.0, 5e-324, 4.0]), rng.uniform(2.0, 3.0, size=()))
+    yield Case("a ratio that underflows", steep, margin=0)
     yield exactly("zeros", [0.3, 0.0, 0.7, 0.0], 2.5, margin=0)
     yield exactly("zeros, a power of one", [0.3, 0.0, 0.7, 0.0], 1.0, margin=0)
     yield exactly("negative weights", [0.5, -0.2, 0.6], 2.0, margin=0.05)
@@ -159,6 +162,7 @@ def cases(rng):
     below, inside = {"denominator_eps": 1e-2}, {"base_eps": 0.1}
     yield case("eps below", batch=(2,), params=below)
     yield case("eps below, one row", n=1, params=below)
+    yield case("next to no eps below, one row", n=1, params={"denominator_eps": 1e-8})
     yield case("eps below, sharp", (20.0, 30.0), params=below)
     yield exactly("eps below, zeros, a power of one", [0.3, 0.0, 0.7], 1.0, margin=0, params=below)
     published = {"denominator_eps": 1e-16}
