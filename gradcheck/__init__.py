@@ -4,7 +4,7 @@ Somebody else's implementation too, ``gradcheck.verify(function, against="layer_
 and as tests for pytest, ``@gradcheck.parametrize("layer_norm", framework="torch")``.
 """
 
-from .conformance import parametrize, verify
+from .conformance import Plan, parametrize, verify
 from .evidence import check, check_case
 
-__all__ = ["check", "check_case", "parametrize", "verify"]
+__all__ = ["Plan", "check", "check_case", "parametrize", "verify"]

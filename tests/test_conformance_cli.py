@@ -94,6 +94,8 @@ def test_outputs_arguments_and_ops_in_files(capsys, tmp_path):
             (f"{WRONG}:mirrored_shift", "--against", "circular_shift", "--html", "/no/such/place"),
             "cannot be written",
         ),
+        ((f"{WRONG}:attention", "--against", "exp", "--plan", "score=float16"), "no stage is called 'score'"),
+        ((f"{WRONG}:attention", "--against", "exp", "--plan", "scores=float16"), "exp has no scores"),
         ((f"{WRONG}:attention",), "--against"),
     ],
 )

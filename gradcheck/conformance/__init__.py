@@ -14,8 +14,9 @@ report        the verdict; ``wording`` puts it into words
 pytests       the same as tests, case by case
 """
 
+from .plan import Plan
 from .pytests import parametrize
 from .report import Report
 from .trial import verify
 
-__all__ = ["Report", "parametrize", "verify"]
+__all__ = ["Plan", "Report", "parametrize", "verify"]

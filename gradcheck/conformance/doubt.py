@@ -17,7 +17,6 @@ arithmetic is spelled out here.
 import numpy as np
 
 from ..numbers.array import Namespace, NumberArray
-from ..numbers.noise import UNITS
 
 BY_SERIES = {  # roundoffs of one result: a compiler's tanh was seen to err by 4, its logarithm by 2
     np.exp: 2,
@@ -117,9 +116,9 @@ class DoubtArray(NumberArray):
         return self.made(result, variance, _roundoff(ufunc, values, result))
 
 
-def doubting(dtype):
-    """The array class of numbers with the doubt that ``dtype`` brings."""
-    return type(f"doubt in {dtype}", (DoubtArray,), {"unit": UNITS[dtype]})
+def doubting(unit):
+    """The array class of numbers with the doubt that roundoffs of ``unit`` bring."""
+    return type(f"doubt of {unit}", (DoubtArray,), {"unit": unit})
 
 
 def _parts(x):

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from .rounding import smallest_normal, unit_in_the_last_place
+from .rounding import underflow, unit_in_the_last_place
 from .tolerance import SIGMAS
 
 
@@ -71,7 +71,7 @@ def _compared(found, kind, truth, sigma, dtype, is_output=False):
         words = f"is infinite in {int(np.isinf(found).sum())} of {found.size} places"
     if words:
         return Finding(math.inf, math.inf, words)
-    allowed = SIGMAS * sigma + unit_in_the_last_place(truth, dtype) + smallest_normal(dtype)
+    allowed = SIGMAS * sigma + unit_in_the_last_place(truth, dtype) + underflow(dtype)
     with np.errstate(over="ignore"):
         distance = float((SIGMAS * error / allowed).max())
         relative = float(error.max() / (largest or 1.0))

@@ -29,10 +29,31 @@ def tanh(xp, z):
 
 def softmax_backward(xp, weights, winner, dweights):
     """a (g(a) - sum a g(a))."""
-    return weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
+    dweights = _stage(xp, "dprobabilities", dweights)
+    dlogits = weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
+    return _stage(xp, "dscores", dlogits)
+
+
+def softmax(xp, z, keep=None):
+    """The same, with its stages for a plan of rounding to take hold of."""
+    weights, winner = calculus.softmax(xp, _stage(xp, "scores", z), keep)
+    return _stage(xp, "probabilities", weights), winner
+
+
+def softmax_and_log_sum(xp, z, keep=None):
+    weights, winner, log_sum = calculus.softmax_and_log_sum(xp, _stage(xp, "scores", z), keep)
+    return _stage(xp, "probabilities", weights), winner, log_sum
+
+
+def _stage(xp, name, x):
+    """``x`` as a number system with a plan rounds it there."""
+    rounding = getattr(xp, "stage", None) if hasattr(type(xp), "stage") else None
+    return x if rounding is None else rounding(name, x)
 
 
 _PLAIN = {
+    calculus.softmax: softmax,
+    calculus.softmax_and_log_sum: softmax_and_log_sum,
     calculus.sigmoid: sigmoid,
     calculus.tanh: tanh,
     calculus.softmax_backward: softmax_backward,

@@ -16,6 +16,7 @@ import numpy as np
 from .asking import ask
 from .candidate import Candidate, NotAsked, Unsuitable
 from .frameworks import framework_of
+from .plan import LOW, Plan
 from .questions import Unanswerable
 from .report import Report
 from .trial import SEEDS, TIME_LIMIT, held, named_dtype, questions, resolved, variant_named
@@ -46,7 +47,8 @@ class Judge:
         except Unsuitable as reason:
             raise AssertionError(report.unsuitable(str(reason)).closed(started)) from None
         seeds, limit = self.settings["seeds"], self.settings["time_limit"]
-        for question, without in questions(self.op, self.dtype, params, seeds, only=self.label):
+        plan = Plan.of(self.dtype) if self.dtype in LOW else None
+        for question, without in questions(self.op, self.dtype, params, seeds, self.label, plan):
             try:
                 if question is None:
                     raise NotAsked(without[1])

@@ -11,8 +11,10 @@ import numpy as np
 from scratchattn.tape import vjp
 
 from ..certificates import truth
+from ..numbers.noise import UNITS
 from ..subject import Subject, random_like
 from .doubt import doubting
+from .plan import LOW, planned
 from .rounding import rounded
 from .tolerance import spread, strangers
 
@@ -33,11 +35,14 @@ class Posed(Subject):
 class Question:
     """``op`` at ``case``, with numbers that are exact in ``dtype``."""
 
-    def __init__(self, op, case, dtype, seed, number):
+    def __init__(self, op, case, dtype, seed, number, plan=None):
         self.op, self.dtype, self.seed = op, dtype, seed
-        self.label = case.label
+        self.label, self.plan = case.label, plan
+        if dtype in LOW and case.ill_conditioned:
+            raise Unanswerable(f"ill-conditioned by design: nothing is left of it in {dtype}")
         self.number = number
-        self.kinked, self.ill_conditioned = case.margin == 0, case.ill_conditioned
+        self.kinked = case.margin is not None and case.margin <= _grain(case, dtype)
+        self.ill_conditioned = case.ill_conditioned
         inputs = []
         for x in op._signature.complete(tuple(case.inputs)):
             floating = x is not None and np.asarray(x).dtype.kind == "f"
@@ -58,18 +63,18 @@ class Question:
         names = [a.name for a in self.op._signature._expected(len(self.case.inputs))]
         return dict(zip(names, self.case.inputs))
 
-    def expected(self, params, judged, arithmetic=None):
-        """Truth and its spread: dictionaries by output and, as d<input>, by gradient.
+    def expected(self, params, judged):
+        """Truth, its spread and the runs of the noise: dictionaries by output and, as d<input>, by gradient.
 
         ``params`` replace those of the case (a convention), ``judged`` are the outputs that pull.
         Unanswerable if the op says nothing here.
         """
-        key = repr((sorted(params.items(), key=str), judged, arithmetic))
+        key = repr((sorted(params.items(), key=str), judged))
         if key not in self._known:
-            self._known[key] = self._work_out(params, judged, arithmetic)
+            self._known[key] = self._work_out(params, judged)
         return self._known[key]
 
-    def _work_out(self, params, judged, arithmetic):
+    def _work_out(self, params, judged):
         case = replace(self.case, params={**self.case.params, **params})
         with np.errstate(all="ignore"):
             try:
@@ -86,10 +91,13 @@ class Question:
             if [np.shape(t) for t in exact[: len(self.shapes)]] != list(self.shapes.values()):
                 raise Unanswerable("the outputs have another shape")
             rng = np.random.default_rng((self.seed, self.number, 1))
-            kind = strangers(self.dtype, rng) if arithmetic is None else arithmetic(rng)
-            sigma = spread(subject, given, subject.inputs, exact, kind, doubting(self.dtype))
+            if self.plan is None:
+                kind, unit = strangers(self.dtype, rng), UNITS[self.dtype]
+            else:
+                kind, unit = planned(self.plan, self.dtype, rng), self.plan.unit
+            sigma, samples = spread(subject, given, subject.inputs, exact, kind, doubting(unit))
         names = [*subject.outputs, *[f"d{name}" for name in subject.names]]
-        return dict(zip(names, exact)), dict(zip(names, sigma))
+        return tuple(dict(zip(names, values)) for values in (exact, sigma, samples))
 
     def _without_the_unread(self, case):
         """The case with ones for what is not finite, if our own text never reads that."""
@@ -105,6 +113,14 @@ class Question:
             if not all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True)):
                 raise Unanswerable("inputs that are not finite are read")
         return replace(case, inputs=filled[0])
+
+
+def _grain(case, dtype):
+    """How far rounding to a low precision may move an input: within that a branch is not to be told."""
+    if dtype not in LOW:
+        return 0.0
+    sizes = [abs(np.asarray(x)).max(initial=0.0) for x in case.inputs if np.asarray(x).dtype.kind == "f"]
+    return 2 * UNITS[dtype] * max(sizes, default=0.0)
 
 
 def _filled(x, value):

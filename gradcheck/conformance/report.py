@@ -21,6 +21,7 @@ class Report:
     variants    name -> {distance, failed, asked, params, same_as}, those that were tried
     not_asked   case -> why it was not
     misfits     what it did with arrays that do not fit
+    lines       in low precision: bias and slope of all errors of an output or gradient, see ``aggregate``
     notes       what else is to be said
     """
 
@@ -37,6 +38,7 @@ class Report:
         self.nearest: tuple | None = None
         self.not_asked: dict = {}
         self.misfits: list = []
+        self.lines: dict = {}
         self.notes: list = []
         self.seconds = 0.0
         self.slowest = 0.0
@@ -139,7 +141,7 @@ class Report:
         if not self.differentiates:
             self._note("no backward was given: outputs alone were judged")
         altered = any("changes its input" in c["what"] for c in self.cases)
-        self.conforms = all(c["ok"] for c in self.cases)
+        self.conforms = all(c["ok"] for c in self.cases) and all(line.ok for line in self.lines.values())
         fit = self.fitting() if not altered and any(not c["ok"] for c in answered) else []
         if fit:
             self.variant = fit[0]
@@ -185,6 +187,7 @@ class Report:
             "variants": self.variants,
             "not_asked": self.not_asked,
             "misfits": self.misfits,
+            "lines": {name: line.json() for name, line in self.lines.items()},
             "notes": self.notes,
             "seconds": self.seconds,
         }

@@ -38,7 +38,7 @@ def strangers(dtype, rng):
 
 
 def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS):
-    """Root mean square distance from ``truth`` of each output and gradient, entry by entry.
+    """Root mean square distance from ``truth`` of each output and gradient, entry by entry; and the runs.
 
     ``arithmetic`` is an array class.  All runs at once, as one more leading axis, where the op has
     leading axes; roundoff is drawn for every entry, so they are independent.  Where Monte-Carlo
@@ -46,16 +46,17 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
     """
     stacked = _stacked(subject, inputs, runs)
     if stacked is None:
-        samples = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
-        samples = [np.stack(ys) for ys in samples]
+        each = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
+        samples = [np.stack(ys) for ys in each]
     else:
         many = [np.broadcast_to(u, (runs, *u.shape)) for u in cotangents]
-        samples = _run(subject, many, stacked, arithmetic)
-        samples = [y.reshape(runs, *t.shape) for y, t in zip(samples, truth, strict=True)]
+        whole = _run(subject, many, stacked, arithmetic)
+        samples = [y.reshape(runs, *t.shape) for y, t in zip(whole, truth, strict=True)]
     doubts = [_doubts(text, cotangents, inputs, doubt) for text in _texts(subject)]
     with np.errstate(all="ignore"):
         spreads = [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
-    return [np.fmax.reduce([s, *ds]) for s, *ds in zip(spreads, *doubts, strict=True)]
+    sigma = [np.fmax.reduce(np.broadcast_arrays(s, *ds)) for s, *ds in zip(spreads, *doubts, strict=True)]
+    return sigma, samples
 
 
 def _texts(subject):
@@ -73,9 +74,14 @@ def _doubts(subject, cotangents, inputs, kind):
 
 
 def _run(subject, cotangents, inputs, arithmetic):
-    given = [arithmetic.of(u) for u in cotangents]
+    plan, rounded = getattr(arithmetic, "plan", None), lambda x, name: x
+    if plan is not None:
+        rounded = lambda x, name: plan.noisy(
+            x, name, arithmetic.rng, arithmetic.given if name == "inputs" else None
+        )
+    given, primals = ([arithmetic.of(rounded(x, "inputs")) for x in xs] for xs in (cotangents, inputs))
     with plainly():
-        return [y.floats() for y in results(subject, given, [arithmetic.of(x) for x in inputs])]
+        return [rounded(y.floats(), "outputs") for y in results(subject, given, primals)]
 
 
 def _stacked(subject, inputs, runs):

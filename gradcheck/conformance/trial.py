@@ -7,11 +7,13 @@ import numpy as np
 
 from scratchattn.op import REGISTRY, Op
 
+from .aggregate import Errors
 from .asking import ask
 from .candidate import Candidate, NotAsked, Unsuitable
 from .frameworks import framework_of
 from .judging import judge
 from .misfits import misfits
+from .plan import LOW, Plan
 from .questions import Question, Unanswerable
 from .report import Report
 from .rounding import FORMATS
@@ -33,12 +35,15 @@ def verify(
     variant=None,
     seeds=SEEDS,
     time_limit=TIME_LIMIT,
+    plan=None,
 ):
     """Hold ``function`` against the op called ``against``; returns a Report, whatever the function does.
 
     ``framework`` is numpy, torch, jax, autograd or tensorflow (None: by what the function speaks of),
-    ``dtype`` float32 or float64.  In numpy, ``backward`` is ``backward(saved, dout)`` of a function that
-    returns out, saved, or ``backward(*inputs, *douts)``; without it outputs alone are judged.
+    ``dtype`` float64, float32, float16 or bfloat16; for the last two ``plan`` says where the function
+    rounds (None: after every step, sums in float32), and all errors are also judged together.  In numpy,
+    ``backward`` is ``backward(saved, dout)`` of a function that returns out, saved, or
+    ``backward(*inputs, *douts)``; without it outputs alone are judged.
 
     ``arguments``, ``outputs`` and ``params`` say what the function takes, returns and follows where that is
     not as the op has it: see ``conformance.candidate``.  ``variant``: hold it against that convention of
@@ -50,6 +55,9 @@ def verify(
     """
     started = time.perf_counter()
     op, dtype, params = resolved(against), named_dtype(dtype), dict(params or {})
+    plan = plan or (Plan.of(dtype) if dtype in LOW else None)
+    if plan is not None:
+        plan.check(op)
     if variant is not None:
         params = {**params, **variant_named(op, variant).params}
     name, adapter = framework_of(function, framework, backward)
@@ -59,7 +67,7 @@ def verify(
     except Unsuitable as reason:
         return report.unsuitable(str(reason)).closed(started)
     asked = []
-    for question, without in questions(op, dtype, candidate.params, seeds):
+    for question, without in questions(op, dtype, candidate.params, seeds, plan=plan):
         if question is None:
             report.leave_out(*without)
             continue
@@ -74,9 +82,14 @@ def verify(
         if answer.hung:
             report.notes.append("after that, no other case was asked")
             break
+    if dtype in LOW:
+        report.lines = _together(asked, {})
     if any(not entry["ok"] and not question.kinked for question, _, entry in asked):
         for params, names in variants_of(op, candidate):
             _compare(report, names, params, [(q, a) for q, a, _ in asked if not a.failure])
+            if dtype in LOW and names[0] in report.fitting():
+                lines = _together(asked, params)
+                report.variants[names[0]]["failed"] += sum(not line.ok for line in lines.values())
         if len(report.fitting()) > 1:
             _ask_further(report, op, candidate, adapter, time_limit)
     if asked and not any(answer.hung for _, answer, _ in asked):
@@ -86,7 +99,7 @@ def verify(
     return report.closed(started)
 
 
-def questions(op, dtype, params, seeds, only=None):
+def questions(op, dtype, params, seeds, only=None, plan=None):
     """Yield (question, None) for every case at every seed, or (None, (label, why there is none)).
 
     ``only``: the label of the cases that are wanted.
@@ -98,7 +111,8 @@ def questions(op, dtype, params, seeds, only=None):
             if only not in (None, case.label):
                 continue
             try:
-                yield Question(op, replace(case, params={**params, **case.params}), dtype, seed, number), None
+                whole = replace(case, params={**params, **case.params})
+                yield Question(op, whole, dtype, seed, number, plan), None
             except Unanswerable as reason:
                 yield None, (case.label, str(reason))
             except TypeError as missing:  # a param without a default, that neither case nor caller knows
@@ -141,12 +155,29 @@ def _ask_further(report, op, candidate, adapter, time_limit):
                     entry["against_on"].append(case.label)
 
 
+def _together(asked, params):
+    """Bias and slope of all errors, where there is no kink, nothing is missing and nothing is NaN."""
+    errors = Errors()
+    for question, answer, _ in asked:
+        findings = held(question, answer, params)
+        if question.kinked or not findings or isinstance(findings, Unanswerable):
+            continue
+        if any(f.words for f in findings.values()):
+            continue
+        truth, sigma, samples = question.expected(params, tuple(answer.outputs))
+        gradients = {f"d{name}": g for name, g in (answer.gradients or {}).items() if g is not None}
+        for name, found in {**answer.outputs, **gradients}.items():
+            whole = np.broadcast_to(found.astype(float), truth[name].shape)
+            errors.add(name, whole, truth[name], sigma[name], samples[name])
+    return errors.lines()
+
+
 def held(question, answer, params):
     """Findings by name, or Unanswerable; of an answer that failed, none."""
     if answer.failure:
         return {}
     try:
-        truth, sigma = question.expected(params, tuple(answer.outputs))
+        truth, sigma, _ = question.expected(params, tuple(answer.outputs))
     except Unanswerable as reason:
         return reason
     return judge(answer, question, truth, sigma)

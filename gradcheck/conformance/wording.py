@@ -32,7 +32,8 @@ def sentence(report):
     if report.verdict == "follows":
         return f"{what} follows the variant {_variant(report)} of {report.op}, not {_asked(report)}"
     told = f"{what} differs from {op} in {_differing(report)}"
-    told += f", on {_named(_labels(report, 'differs'), report)}"
+    labels = _labels(report, "differs")
+    told += f", on {_named(labels, report)}" if labels else ", in no entry by itself"
     if report.nearest:
         near = report.variants[report.nearest[0]]
         told += f"; nearest is the variant {report.nearest[0]}, from which it differs"
@@ -117,6 +118,7 @@ def remarks(report):
     for m in silent:
         odd = f"{m['argument']} of shape {tuple(m['shape'])}"
         told.append(f"does not refuse {odd}, which fits nothing: {m['what']}")
+    told += [f"all errors of {name} together: {line}" for name, line in report.lines.items()]
     return told + report.notes
 
 
@@ -152,6 +154,7 @@ def _differing(report):
             if not distance <= SIGMAS:
                 bad[name] = max(bad.get(name, 0.0), distance)
     words = [f"{name} ({_sigma(d)})" for name, d in bad.items()]
+    words += [f"{name} as a whole ({line})" for name, line in report.lines.items() if not line.ok]
     if not words:
         words = list(dict.fromkeys(c["what"] for c in report.cases if c["outcome"] == "differs"))
     return " and ".join(words) if len(words) < 3 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -30,11 +30,16 @@ def add_parser(verbs):
     parser.add_argument(
         "--framework", metavar="F", help="numpy, torch, jax, autograd or tensorflow (default: by its imports)"
     )
-    parser.add_argument("--dtype", metavar="D", default="float32", help="float32 (default) or float64")
+    parser.add_argument(
+        "--dtype", metavar="D", default="float32", help="float32 (default), float64, float16, bfloat16"
+    )
     parser.add_argument("--backward", metavar="FUNCTION", help="for numpy: the function's backward")
     parser.add_argument("--variant", metavar="NAME", help="hold it against this convention of the op")
     parser.add_argument("--outputs", metavar="NAMES", help="which outputs it returns: out,weights")
     parser.add_argument("--arguments", metavar="NAMES", help="which inputs it takes, in its order: key,query")
+    parser.add_argument(
+        "--plan", metavar="PLAN", help="where it rounds: probabilities=bfloat16,dscores=bfloat16,mode=nearest"
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="sets of cases (3)")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="seconds for a case (10)")
     parser.add_argument("--html", metavar="FILE", help="write the report as a page")
@@ -64,6 +69,7 @@ def run(args, screen):
             variant=args.variant,
             seeds=args.seeds,
             time_limit=args.time_limit,
+            plan=_plan(args.plan),
         )
     except (ValueError, TypeError, ImportError) as wrong:
         raise verb.Misuse(str(wrong)) from wrong
@@ -109,6 +115,20 @@ def _backward_beside(function, module, name):
     inside = name.rpartition(":")[2]
     backward = getattr(module, inside.removesuffix("_forward") + "_backward", None)
     return backward if callable(backward) and guessed(function) == "numpy" else None
+
+
+def _plan(text):
+    """The Plan that NAME=DTYPE between commas describes; None without."""
+    from gradcheck.conformance import Plan
+
+    if text is None:
+        return None
+    pairs = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    unknown = [name for name in pairs if name not in Plan.__dataclass_fields__]
+    if unknown:
+        known = ", ".join(Plan.__dataclass_fields__)
+        raise ValueError(f"--plan: no stage is called {unknown[0]!r}; there are {known}")
+    return Plan(**pairs)
 
 
 def _listed(text):
