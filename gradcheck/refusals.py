@@ -19,7 +19,7 @@ _NUMBERS = (-2, -1, 0, 1, 2, 3, -0.5, 0.5, 1.5, 1.0, 0.0, float("inf"), -1e-9, f
 _OTHERS = (None, "nonsense", ("nonsense",), True, (True,), (), (1,), (0, 1), (1, 2), (2, -1), [0], (0.5, 0.5))
 _KEYS: tuple = ((-1, -1), (0, -1), (1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...))
 _KEYS += (slice(1, None), slice(None, None, -2))
-_CALLS, _ALIKE, _TAKEN = 4000, 4, 400  # tried; kept: that are refused in the same words, that are taken
+_CALLS, _ALIKE, _TAKEN = 8000, 3, 20  # tried; kept: that are refused in the same words, that are taken
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def refusals(op, text):
     if signature.shape_rule:  # is asked with the forward, as a part of it
         signature.output_shapes = lambda shapes, params: None
     cases = list(op.cases(np.random.default_rng(0)))
-    for inputs, params in islice(_calls(op, text, cases), _CALLS):
+    for about, inputs, params in islice(_calls(op, text, cases), _CALLS):
         label = repr((params, [_label(x) for x in inputs]))
         if label in seen:
             continue
@@ -58,8 +58,9 @@ def refusals(op, text):
                 outcome = _outcome(op, asked, inputs, params, text.file)
             except _Strange:
                 continue
-            alike[asked, outcome] = alike.get((asked, outcome), 0) + 1
-            if alike[asked, outcome] <= (_ALIKE if outcome else _TAKEN):
+            kind = about, asked, outcome
+            alike[kind] = alike.get(kind, 0) + 1
+            if alike[kind] <= (_ALIKE if outcome else _TAKEN):
                 found.append(Refusal(inputs, params, asked, outcome))
     return sorted(found, key=lambda refusal: refusal.outcome is None)
 
@@ -87,32 +88,26 @@ def _ours(error, file):
 
 
 def _calls(op, text, cases):
+    """(what is varied, inputs, params), the simple ones first."""
     kind = lambda case: repr((case.params, [x is None for x in case.inputs]))
     settings = {kind(case): case for case in reversed(cases) if _full(case)}
     some = [*settings.values()][::-1][:16]
     words = _words(text, cases)
-    yield from _pairs(op, words, some[:2])
     for case in some:
-        yield from ((inputs, case.params) for inputs in _sizes(op, case.inputs))
-    for case in some:
+        for inputs in _sizes(op, case.inputs):
+            yield "sizes", inputs, case.params
         for i, x in enumerate(case.inputs):
             for other in _arrays(x):
-                yield (*case.inputs[:i], other, *case.inputs[i + 1 :]), case.params
+                yield i, (*case.inputs[:i], other, *case.inputs[i + 1 :]), case.params
     for case in some:
         for name in {**op._params, **case.params}:
             known = case.params.get(name, op._params[name])
             for value in _values(known, words, [c.params[name] for c in cases if name in c.params]):
-                yield case.inputs, {**case.params, name: value}
-
-
-def _pairs(op, words, cases):
-    """A word for one param and a number, or another word, for a second one."""
-    for case in cases:
-        texts = [name for name, value in op._params.items() if isinstance(value, str)]
-        for name, word, other in product(texts, words, op._params):
-            values = (0, -1) if not isinstance(op._params[other], str) else words
-            if other != name and (name < other or other not in texts):
-                yield from ((case.inputs, {**case.params, name: word, other: value}) for value in values)
+                yield name, case.inputs, {**case.params, name: value}
+    texts = [name for name, value in op._params.items() if isinstance(value, str)]
+    others = [name for name in op._params if name not in texts]
+    for case, name, word, other, value in product(some[:2], texts, words, others, (0, -1)):
+        yield (name, other), case.inputs, {**case.params, name: word, other: value}
 
 
 def _sizes(op, inputs):

@@ -241,10 +241,14 @@ def cases(rng):
     yield case("far beyond the edge", [0.0, -1e9], zero=("image",))
     yield case("one pixel", y=1, x=1, size=1)
     yield case("no pixel", y=0, zero=("image",))
-    yield case("no image", batch=(0,), zero=("image",))
-    places = [[-0.35, 0.3], [0.25, -0.5], [-1.15, 1.1]]  # somewhere; where c is 2.5 and 1.5; beyond the edge
+    yield case("no image", batch=(0,), padding="edge", zero=("image",))
+    # somewhere; where c is 2.5 and 1.5; at an edge; beyond two of them
+    places = [[-0.35, 0.3], [0.25, -0.5], [-1.15, 1.1], [-0.2, 4.0], [-4.0, 0.1], [4.0, 0.0], [0.1, -4.0]]
     for name, (rules, _) in VARIANTS.items():
-        yield case(name, places, looks=(3,), size=3, patches=2, x=6, **rules)
+        yield case(name, places, looks=(7,), size=3, patches=2, x=6, **rules)
+    small = {"placement": "inside", "size": 4}
+    yield case("inside, of an image smaller than the square", places, looks=(7,), y=2, x=6, **small)
+    yield case("inside, by the height", places, looks=(7,), size=3, x=6, placement="inside", extent="height")
 
 
 def what_no_square_reaches_is_not_read(inputs, params, out):

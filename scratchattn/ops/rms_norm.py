@@ -148,6 +148,8 @@ def cases(rng):
     yield case(
         "one feature of each row stands out", x * 0.01 + 5.0 * (abs(x) == abs(x).max(-1)[:, None]), None
     )
+    alone_by_far = abs(x[:, :3]) * [[1e-5, 1e-5, 1e5], [1e-5, -1e5, 1e-5]]
+    yield case("a feature of either sign stands out by far", alone_by_far, params={"eps": 1e-12})
     yield case("two features of one size", x[:, :1] * [1.0, -1.0])
     yield case("one feature", alone)
     yield case("one feature, as published", alone, params=PUBLISHED)
