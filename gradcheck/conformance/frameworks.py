@@ -93,14 +93,13 @@ class Torch:
 
 
 class Jax:
-    """vjp under jit, compiled once for each shape; what cannot be traced is differentiated as it runs."""
+    """vjp under jit, compiled once for each shape; what JAX cannot trace it cannot differentiate either."""
 
     differentiates = True
 
     def __init__(self):
         self.jax = imported("jax")
         self.compiled: dict = {}
-        self.untraceable = False
 
     def array(self, x, dtype=None):
         with self.jax.enable_x64(True):
@@ -132,19 +131,12 @@ class Jax:
             values, back = jax.vjp(lambda *x: outputs(x, constants), *primals)
             return values, back(given)
 
-        if not self.untraceable:
-            try:
-                shapes = jax.eval_shape(outputs, active, constants)
-            except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
-                self.untraceable = True
-        if self.untraceable:
-            shapes = outputs(active, constants)
+        shapes = jax.eval_shape(outputs, active, constants)
         chosen = list(zip(names, shapes))
         given = cotangents(chosen)
         if given is None:
             return list(zip(names, outputs(active, constants))), None
-        run = both if self.untraceable else self.compiled.setdefault(key, jax.jit(both))
-        values, grads = run(tuple(active), constants, tuple(given))
+        values, grads = self.compiled.setdefault(key, jax.jit(both))(tuple(active), constants, tuple(given))
         return [(name, y) for (name, _), y in zip(chosen, values)], list(grads)
 
 
@@ -224,7 +216,10 @@ def guessed(function, backward=None):
         return "numpy"
     function = inspect.unwrap(function) if callable(function) else function
     function = getattr(function, "func", function)  # of functools.partial
-    places = [getattr(function, "__module__", None) or "", type(function).__module__ or ""]
+    places = [
+        getattr(function, "__module__", None) or "",
+        *[base.__module__ for base in type(function).__mro__],
+    ]
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     if code is not None:
         around = getattr(function, "__globals__", {})
