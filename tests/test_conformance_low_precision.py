@@ -77,30 +77,31 @@ def test_stages_that_an_op_does_not_have_are_refused():
 # ---- a kernel of our own making ---------------------------------------------
 
 
-def kernel(dtype, mode="nearest", **slips):
-    """Attention and its backward as a kernel has them: exact but where ``cut`` rounds; in float16 arrays."""
+def kernel(mode="nearest", slips=None, **stages):
+    """Attention and its backward as a kernel has them: exact but at ``stages``; in float16 arrays."""
     rng = np.random.default_rng(0)
 
-    def cut(x):
-        return rounded(x, dtype, mode, rng)
+    def cut(x, stage):
+        return rounded(x, stages[stage], mode, rng) if stage in stages else x
 
     def out_of(x):
-        return cut(x).astype(np.float16)
+        return cut(x, "outputs").astype(np.float16)
 
     def forward(query, key, value):
         q, k, v = (x.astype(float) for x in (query, key, value))
-        z = q @ k.mT * q.shape[-1] ** -0.5
+        z = cut(q @ k.mT * q.shape[-1] ** -0.5, "scores")
         e = np.exp(z - z.max(-1, keepdims=True, initial=-1e30))
-        p = cut(e / e.sum(-1, keepdims=True))
+        p = cut(e / e.sum(-1, keepdims=True), "probabilities")
         return out_of(p @ v), (q, k, v, p)
 
     def backward(saved, dout):
         (q, k, v, p), g = saved, dout.astype(float)
-        dp = g @ v.mT
-        ds = cut(p * (dp - (p * dp).sum(-1, keepdims=True))) * q.shape[-1] ** -0.5
+        dp = cut(g @ v.mT, "dprobabilities")
+        ds = cut(p * (dp - (p * dp).sum(-1, keepdims=True)), "dscores") * q.shape[-1] ** -0.5
         grads = {"query": ds @ k, "key": ds.mT @ q, "value": p.mT @ g}
+        longer = slips or {}
         return tuple(
-            out_of(summed(d * slips.get(name, 1.0), x)) for (name, d), x in zip(grads.items(), (q, k, v))
+            out_of(summed(d * longer.get(name, 1.0), x)) for (name, d), x in zip(grads.items(), (q, k, v))
         )
 
     return forward, backward
@@ -130,31 +131,31 @@ def judged(pair, plan, **settings):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_kernel_that_rounds_as_it_says_conforms(mode):
-    report = judged(kernel("float16", mode), Plan(**ROUNDS, mode=mode))
+    report = judged(kernel(mode, **ROUNDS), Plan(**ROUNDS, mode=mode))
     assert report.conforms, report
     assert set(report.lines) == {"out", "dquery", "dkey", "dvalue"}
     assert all(0 < line.slope_error < 1e-3 for line in report.lines.values())
 
 
 def test_one_that_cuts_digits_off_does_not_round_to_nearest():
-    report = judged(kernel("float16", "toward_zero"), Plan(**ROUNDS), seeds=6)
+    report = judged(kernel("toward_zero", **ROUNDS), Plan(**ROUNDS), seeds=6)
     assert not report.conforms
     assert "as a whole (slope 0.999" in report.sentence()
     assert any(not line.ok for line in report.lines.values())
     assert report.json()["lines"]["out"]["slope"] < 1
 
 
-def test_one_that_rounds_to_less_than_it_says_differs():
-    coarse = kernel("bfloat16")
+@pytest.mark.parametrize("stage", ["scores", "probabilities", "dprobabilities", "dscores", "outputs"])
+def test_one_that_rounds_to_less_than_it_says_differs(stage):
+    coarse = kernel(**{**ROUNDS, stage: "bfloat16"})
     claimed = judged(coarse, Plan(**ROUNDS))
     assert not claimed.conforms and claimed.verdict == "differs"
-    said = {"probabilities": "bfloat16", "dscores": "bfloat16", "outputs": "bfloat16"}
-    assert judged(coarse, Plan(**said)).conforms
+    assert judged(coarse, Plan(**{**ROUNDS, stage: "bfloat16"})).conforms
 
 
 @pytest.mark.parametrize("name", ["query", "key", "value"])
 def test_a_gradient_one_percent_too_long_is_found(name):
-    report = judged(kernel("float16", **{name: 1.01}), Plan(**ROUNDS))
+    report = judged(kernel(slips={name: 1.01}, **ROUNDS), Plan(**ROUNDS))
     assert report.verdict == "differs" and f"d{name}" in report.sentence()
     others = {f"d{other}" for other in ("query", "key", "value") if other != name}
     assert all(report.lines[other].ok for other in others)
