@@ -263,6 +263,9 @@ def test_a_missing_framework_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "autograd", None)
     with pytest.raises(ImportError, match=r"scratchattn\[peers\]"):
         judged(exponential, framework="autograd")
+    monkeypatch.setitem(sys.modules, "flint", None)
+    with pytest.raises(ImportError, match=r"python-flint, or the extra scratchattn\[test\]"):
+        judged(exponential)
 
 
 def test_the_framework_is_guessed():

@@ -241,7 +241,8 @@ def imported(name, package=None):
         return import_module(name)
     except ImportError as missing:
         package = package or name
-        extra = "" if package == "tensorflow" else ", or the extra scratchattn[peers]"
+        extra = ", or the extra scratchattn[peers]" if package != "tensorflow" else ""
+        extra = ", or the extra scratchattn[test]" if name == "flint" else extra
         raise ImportError(f"verify: {package} is not installed: pip install {package}{extra}") from missing
 
 

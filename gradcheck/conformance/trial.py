@@ -10,7 +10,7 @@ from scratchattn.op import REGISTRY, Op
 from .aggregate import Errors
 from .asking import ask
 from .candidate import Candidate, NotAsked, Unsuitable
-from .frameworks import framework_of
+from .frameworks import framework_of, imported
 from .judging import judge
 from .misfits import misfits
 from .plan import LOW, Plan
@@ -54,6 +54,7 @@ def verify(
     Wrong use of ``verify`` itself raises ValueError or TypeError, a missing package ImportError.
     """
     started = time.perf_counter()
+    imported("flint", "python-flint")  # the truth
     op, dtype, params = resolved(against), named_dtype(dtype), dict(params or {})
     plan = plan or (Plan.of(dtype) if dtype in LOW else None)
     if plan is not None:
