@@ -15,7 +15,7 @@ import numpy as np
 
 import scratchattn
 
-_NUMBERS = (-2, -1, 0, 1, 2, 3, -0.5, 0.5, 1.5, 1.0, 0.0, float("inf"), -1e-9, float("-inf"))
+_NUMBERS = (-2, -1, 0, 1, 2, 3, 4, 5, -0.5, 0.5, 1.5, 1.0, 0.0, float("inf"), -1e-9, float("-inf"))
 _OTHERS = (None, "nonsense", ("nonsense",), True, (True,), (), (1,), (0, 1), (1, 2), (2, -1), [0], (0.5, 0.5))
 _KEYS: tuple = ((-1, -1), (0, -1), (1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...))
 _KEYS += (slice(1, None), slice(None, None, -2))
@@ -108,6 +108,9 @@ def _calls(op, text, cases):
     others = [name for name in op._params if name not in texts]
     for case, name, word, other, value in product(some[:2], texts, words, others, (0, -1)):
         yield (name, other), case.inputs, {**case.params, name: word, other: value}
+    for case, (name, other) in product(some[:2], combinations(others, 2)):
+        for values in product((0, -1), repeat=2):
+            yield (name, other), case.inputs, case.params | dict(zip((name, other), values))
 
 
 def _sizes(op, inputs):

@@ -72,20 +72,9 @@ CHOICES = {"normaliser": ("softmax", "clamped", "added"), "kernel": ("gaussian",
 
 
 def draw_filterbank_forward(
-    window,
-    *,
-    height,
-    width,
-    n,
-    order=(0, 1, 2, 3, 4),
-    first_index=1,
-    first_pixel=1,
-    border=1,
-    whole_division=False,
-    kernel="gaussian",
-    normaliser="softmax",
-    eps=0.0,
-):
+    window, *, height, width, n, order=(0, 1, 2, 3, 4), first_index=1, first_pixel=1, border=1,
+    whole_division=False, kernel="gaussian", normaliser="softmax", eps=0.0,
+):  # fmt: skip
     """filter_x (..., n, width), filter_y (..., n, height), intensity (...) of a window (..., 5).
 
     ``order``: at which places of the window g~_X, g~_Y, log s^2, log d~ and log c stand.  ``eps`` is read by
@@ -226,7 +215,7 @@ def cases(rng):
     yield case("a window on the image")
     yield case("two batch axes", batch=(1, 2), height=1, width=3, n=2)
     yield case("no window", batch=(0,), zero=("window",))
-    yield case("an even number of filters", n=4)
+    yield case("an even number of filters, a tall image", n=4, height=6)
     yield case("one filter", n=1)
     yield case("one filter, one stride off", n=1, first_index=0)
     yield case("another order", order=(1, 2, 3, 4, 0))
@@ -240,6 +229,7 @@ def cases(rng):
     yield case("endless variance", variance=1e4)
     yield case("no stride", stride=-1e4)
     yield case("a stride of twenty digits", stride=45.0)
+    yield case("a stride beyond the image", stride=1.5, wide=0.1)
     yield case("between two pixels", x=0.0, y=0.0, variance=-4.0, wide=1e-3, height=2, width=4, n=1, ill=True)
     for name, rules in (("Jang", JANG), ("czm0", CZM0), ("Bornschein", BORNSCHEIN)):
         yield case(name, batch=(2,), **rules)
@@ -249,7 +239,16 @@ def cases(rng):
         rules = {"normaliser": normaliser, "eps": 0.7}
         yield case(f"{normaliser}, most rows below eps", x=1.2, y=0.1, variance=-1.0, **rules)
         yield case(f"{normaliser}, far off the image", x=90.0, y=70.0, **rules)
+        yield case(f"{normaliser}, one pixel far off", height=1, width=1, x=6.0, y=5.0, **rules)
         yield case(f"{normaliser}, squared", kernel="squared", **rules)
+
+
+def an_endless_stride_leads_past_the_image(inputs, params, out):
+    if params["n"] > 2 and not {"first_index", "normaliser"} & params.keys():
+        window, order = inputs[0] + 0.0, params.get("order", range(5))
+        window[..., order[2]], window[..., order[3]] = 0.0, 1e4
+        for filters in draw_filterbank_forward(window, **params)[0][:2]:
+            assert (filters[..., 0, 0] == 1).all() and (filters[..., -1, -1] == 1).all()
 
 
 def rows_sum_to_one_or_to_what_eps_leaves(inputs, params, out):
@@ -279,6 +278,7 @@ draw_filterbank = register(
         loops=draw_filterbank_loops,
         cases=cases,
         properties=(
+            an_endless_stride_leads_past_the_image,
             rows_sum_to_one_or_to_what_eps_leaves,
             the_mirrored_window_has_the_mirrored_filters,
         ),

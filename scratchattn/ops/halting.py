@@ -206,7 +206,8 @@ def cases(rng):
     yield case("a batch that halts at different steps", [[0.4, 0.5, 0.3], [0.999, 0.2, 0.4], [0.1, 0.2, 0.3]])
     yield case("two batch axes", rng.uniform(0.15, 0.45, size=(2, 2, 5)))
     yield case("eps 0", [[0.5, 0.6, 0.1], [0.1, 0.2, 0.3]], eps=0.0)
-    yield case("strict", [[0.4, 0.5, 0.3], [0.1, 0.2, 0.3]], strict=True)
+    yield case("strict", [[0.4, 0.595, 0.3], [0.1, 0.2, 0.3]], strict=True)
+    yield case("halts far above one", [0.7, 0.95, 0.3])
     kink = {"eps": 0.25, "on_the_kink": True}
     yield case("equality halts", [0.5, 0.25, 0.125, 0.0625], **kink)
     yield case("equality does not halt if strict", [0.5, 0.25, 0.125], strict=True, **kink)
@@ -215,6 +216,8 @@ def cases(rng):
         "counted twice", [[0.4, 0.4, 0.4, 0.4], [0.2, 0.2, 0.2, 0.4], [0.1, 0.2, 0.3, 0.1]], twice=True
     )
     yield case("clamped", [[0.4, 0.56, 0.3], [0.4, 0.595, 0.3], [0.4, 0.7, 0.3]], clamped=True, eps=0.05)
+    yield case("clamped, the cap", [[0.1, 0.1, 0.2], [0.5, 0.2, 0.6]], clamped=True)
+    yield case("clamped, at one", [0.5, 0.5, 0.3], clamped=True, eps=0.05, on_the_kink=True)
     several = [[0.1, 0.2, 0.3], [0.6, 0.1, 0.7], [0.999, 0.5, 0.5]]
     for at_cap in CAPS[1:]:
         yield case(f"the cap, {at_cap}", several, at_cap=at_cap)

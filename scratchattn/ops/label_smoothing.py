@@ -183,6 +183,7 @@ def cases(rng):
         "some left out for all of a batch", rng.normal(size=(2, 2, 3)), classes[:2] // 2, classes[:2] > 1
     )
     yield case("left out and padding", keep=classes > 0, padding=3, spread="others")
+    yield case("the first class is padding", **ANNOTATED)
     yield case("nothing counts", keep=classes < 0, zero=none)
     yield case("nothing but padding", classes=classes * 0, padding=0, zero=none)
     yield case("one row", z[0], classes[0])

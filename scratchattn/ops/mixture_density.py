@@ -227,12 +227,12 @@ def cases(rng):
     yield case("nothing but padding", keep=0, zero_gradient=("end", *mixture))
     yield case("a bias", bias=0.7)
     yield case("the end as a sigmoid", end_sign=1, ended=0.0)
+    lost = {"m": 1, "margin": 0}  # of what is lost beside 1e120, 120 digits of truth know nothing
     for sign in (1, -1):
         ridge = {"at": [0.7, 0.69 * sign], "exactly": True, "ill_conditioned": True}
         yield case(f"correlation close to {sign}", correlation=9.0 * sign)
         yield case(f"on the ridge of {sign}", correlation=6.0 * sign, width=0.2, **ridge, **lone)
-    lost = {"m": 1, "margin": 0}  # of what is lost beside 1e120, 120 digits of truth know nothing
-    yield case("correlation beyond 1", correlation=1e4, **lost, zero_gradient=("importance", "correlation"))
+        yield case(f"correlation beyond {sign}", correlation=1e4 * sign, **lost, zero_gradient=mixture[::3])
     yield case("narrower than floats", width=-1e4, **lost, zero_gradient=("importance", "width"))
     yield case("hardly correlated", correlation=1e-9, exactly=True, at=[3.0, 1e-7], **lone)
     yield case("at the mean", at=[0.0, 0.0], mean=[[0.0, 0.0], [1.0, 1.5]])

@@ -78,23 +78,9 @@ from ..refusals import refuse_no_number
 
 
 def softmax_attention_forward(
-    query,
-    key,
-    value,
-    bias=None,
-    keep=None,
-    dropout_keep=None,
-    *,
-    scale=None,
-    causal=None,
-    window=None,
-    soft_cap=None,
-    dropout_rate=0.0,
-    dropped_weights=False,
-    keep_means="attend",
-    fill=None,
-    penalty=None,
-):
+    query, key, value, bias=None, keep=None, dropout_keep=None, *, scale=None, causal=None, window=None,
+    soft_cap=None, dropout_rate=0.0, dropped_weights=False, keep_means="attend", fill=None, penalty=None,
+):  # fmt: skip
     """out (..., q, v), weights (..., q, k), log_sum_exp (..., q).
 
     query (..., q, d), key (..., k, d), value (..., k, v); bias (..., q|1, k|1) is added to the logits;
@@ -247,6 +233,8 @@ def cases(rng):
     yield case("logits of ten thousand", size=100.0, ill=True)
     yield case("close logits of ten thousand", around=100.0, size=0.01, ill=True)
     yield case("logits of minus ten thousand", bias=rng.normal(size=(2, 3)) - 1e4, ill=True)
+    yield case("a scale in NumPy's precision", scale=rng.uniform(0.3, 0.4, size=1)[0])
+    yield case("soft cap in NumPy's precision", soft_cap=rng.uniform(1.3, 1.4, size=1)[0])
 
 
 def weights_sum_to_one_or_the_row_is_empty(inputs, params, out):
