@@ -86,8 +86,8 @@ def halting_forward(
     tested = real(through + halting if twice else through)
     reached = tested > 1 - eps if strict else tested >= 1 - eps
     times = xp.cumulative_sum(xp.where(reached, one, 0), axis=-1)  # exact
-    goes_on, halts = times < 0.5, reached & (times < 1.5)
-    last = arange_like(one, halting.shape[-1]) > halting.shape[-1] - 1.5
+    goes_on, halts = times == 0, reached & (times == 1)
+    last = arange_like(one, halting.shape[-1]) == halting.shape[-1] - 1
     earlier, capped = goes_on & ~last, goes_on & last
     by_value = at_cap not in ("remainder", "left_over")
     own = goes_on if by_value else earlier  # weighted by their own value
@@ -211,6 +211,7 @@ def cases(rng):
     kink = {"eps": 0.25, "on_the_kink": True}
     yield case("equality halts", [0.5, 0.25, 0.125, 0.0625], **kink)
     yield case("equality does not halt if strict", [0.5, 0.25, 0.125], strict=True, **kink)
+    yield case("just below the threshold", [0.495, 0.494999995, 0.3], on_the_kink=True)
     yield case("equality at once", [0.75, 0.1], zero_gradient=none, **kink)
     yield case(
         "counted twice", [[0.4, 0.4, 0.4, 0.4], [0.2, 0.2, 0.2, 0.4], [0.1, 0.2, 0.3, 0.1]], twice=True

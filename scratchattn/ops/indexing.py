@@ -122,7 +122,7 @@ def index_cases(rng):
     a = rng.normal(size=(3, 4, 2))
     for key in (
         *(1, -3, ..., None, (), slice(1, 3), slice(None, None, -1), slice(-2, None), slice(9, 0, -2)),
-        *((2, -1, 0), (..., 1), (0, ..., slice(0, 1)), (None, 1, ..., None), (slice(None), None, 2)),
+        *((2, -1, 0), (..., 1), (0, ..., slice(0, 1)), (None, 1, ..., -1, None), (slice(None), None, 2)),
         slice(2, 0, -1),
         *((slice(None, None, 2), slice(3, None, -3), -1), (slice(-9, 9), slice(2, 99), ...)),
     ):

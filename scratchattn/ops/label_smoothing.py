@@ -194,6 +194,7 @@ def cases(rng):
     yield case("all at -2e4", z - 2e4)
     yield case("one class", z[:, :1], classes * 0, zero=none)
     yield case("two classes", z[:, :2], classes // 2, spread="others")
+    yield case("sure of one of two", row[:2] + [20.0, 0.0], np.arange(2), spread="others", smoothing=1.0)
     yield case(
         "three classes, one of them padding", z[:, :3], classes // 2, spread="others_but_padding", padding=2
     )

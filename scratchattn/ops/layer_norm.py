@@ -54,7 +54,7 @@ def layer_norm_forward(x, scale=None, shift=None, *, eps=1e-5, eps_on="variance"
     if not eps > 0:
         raise ValueError(f"layer_norm: eps must be positive, got {eps!r}")
     xp = array_module(x, scale, shift)
-    d = x.shape[-1] or 1
+    d = max(x.shape[-1], 1)
     freedom = d - 1 if unbiased and d > 1 else d
     centred = x - xp.sum(x, axis=-1, keepdims=True) / d
     centred = centred - xp.sum(centred, axis=-1, keepdims=True) / d  # the mean was rounded
@@ -76,7 +76,7 @@ def layer_norm_backward(saved, dout):
     """Gradients for x, scale and shift (None where that was None), given dout of shape (..., d)."""
     normal, spread, dspread, scale, (scale_shape, shift_shape) = saved  # dspread: by centred
     xp = array_module(normal, dout)
-    d = normal.shape[-1] or 1
+    d = max(normal.shape[-1], 1)
     dscale = None if scale is None else sum_to_shape(dout * normal, scale_shape)
     dshift = None if shift_shape is None else sum_to_shape(dout, shift_shape)
     dnormal = sum_to_shape(dout if scale is None else dout * scale, normal.shape)
@@ -123,7 +123,7 @@ def cases(rng):
     yield case("as tensor2tensor", x, params={"eps": 1e-6})
     yield case("as BERT", x, params={"eps": 1e-12})
     yield case("as annotated", x, params=ANNOTATED)
-    yield case("unbiased", x, params={"unbiased": True})
+    yield case("unbiased", x[:, :3], params={"unbiased": True})
     yield case("eps on the deviation", x, params={"eps": 0.1, "eps_on": "deviation"})
     yield case("two features", 0.01 * x[:, :2], params={"eps": 1e-3})
     yield case("two features, unbiased", 0.01 * x[:, 2:], params={"eps": 1e-3, "unbiased": True})
