@@ -1,46 +1,85 @@
 """PyTorch's scaled_dot_product_attention, each of its CPU backends, held against softmax attention.
 
     python examples/verify_attention_torch.py
-    gradcheck verify examples/verify_attention_torch.py:attention --against softmax_attention
+    gradcheck verify examples/verify_attention_torch.py:flash --against softmax_attention --dtype bfloat16 \\
+        --plan probabilities=bfloat16,dscores=bfloat16,row_sums=bfloat16,outputs=bfloat16,copies=bfloat16
 
-With logits of ten thousand the flash backend, which takes its weights from a rounded log_sum_exp once more
-in the backward, loses digits of gradients that the plain one keeps: a remark.  NaN behind a mask leaks.
+In bfloat16 each backend is held against the roundings that it has, and no others.  The plain one computes in
+float32 and rounds what it returns.  The flash one also rounds the probabilities and the dscores that it
+multiplies with, and takes row sums from rounded outputs: without that in the plan it would differ.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 import gradcheck
+from scratchattn import REGISTRY
+from scratchattn.op import Case
+
+BACKENDS = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}  # all that a CPU has
+ROUNDS = {  # copies: the gradients of what ``four`` has expanded are rounded before autograd sums them
+    "math": ["outputs", "copies"],
+    "flash": ["probabilities", "dscores", "row_sums", "outputs", "copies"],
+}
 
 
 def attention(query, key, value, keep=None, *, is_causal=False, backend=None):
-    """The function under its own rules: four axes, batches of one size; its attn_mask is our keep."""
-    batch = torch.broadcast_shapes(*[x.shape[:-2] for x in (query, key, value)])
-    if keep is not None and torch.broadcast_shapes(keep.shape[:-2], batch) != batch:
-        raise ValueError("the mask has batch axes that query, key and value have not")
+    """The function under its own rules: four axes, one batch, one width; its attn_mask is our keep."""
+    given = [x for x in (query, key, value, keep) if x is not None]
+    batch = torch.broadcast_shapes(*[x.shape[:-2] for x in given])
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise ValueError("the arrays do not fit")  # the flash backend would read what is not there
+    wide = max(key.shape[-1], value.shape[-1])
 
     def four(x, *size):
         return x.expand(*batch, *size).reshape(batch.numel(), 1, *size)
 
-    arrays = [four(x, *x.shape[-2:]) for x in (query, key, value)]
+    padded = [pad(x, (0, wide - x.shape[-1])) for x in (query, key, value)]
+    arrays = [four(x, *x.shape[-2:]) for x in padded]
     mask = None if keep is None else four(keep, query.shape[-2], key.shape[-2])
-    with sdpa_kernel(backend or [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
-        out = scaled_dot_product_attention(*arrays, attn_mask=mask, is_causal=is_causal)
-    return out.reshape(*batch, *out.shape[-2:])
+    scale = max(key.shape[-1], 1) ** -0.5
+    with sdpa_kernel(backend or list(BACKENDS.values())):
+        out = scaled_dot_product_attention(*arrays, attn_mask=mask, is_causal=is_causal, scale=scale)
+    return out.reshape(*batch, *out.shape[-2:])[..., : value.shape[-1]]
 
 
-def unmasked(query, key, value, **settings):
-    return attention(query, key, value, **settings)
+def math(query, key, value, keep=None):
+    return attention(query, key, value, keep, backend=BACKENDS["math"])
+
+
+def flash(query, key, value, keep=None):
+    return attention(query, key, value, keep, backend=BACKENDS["flash"])
+
+
+def causal(query, key, value, *, backend):
+    return attention(query, key, value, is_causal=True, backend=backend)
+
+
+def long(rng):
+    """More keys than the flash backend takes at a time."""
+    query, key, value = rng.normal(size=(20, 4)), *rng.normal(size=(2, 600, 4))
+    yield Case("600 keys", (query, key, value, None, None, None))
+
+
+LONG = replace(REGISTRY["softmax_attention"], cases=long)
+
+
+def plan(backend, dtype):
+    """Where the backend rounds in that precision; None for the precisions that need no plan."""
+    low = dtype in ("float16", "bfloat16")
+    return gradcheck.Plan(**dict.fromkeys(ROUNDS[backend], dtype)) if low else None
 
 
 if __name__ == "__main__":
-    verify = partial(gradcheck.verify, against="softmax_attention", framework="torch")
-    for dtype in ("float32", "float64"):
-        for backend in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):
-            report = verify(partial(unmasked, backend=backend), dtype=dtype)
-            print(f"{backend.name}, {dtype}\n{report}\n")
-    print(f"with a mask\n{verify(attention)}\n")
-    print(f"is_causal\n{verify(partial(unmasked, is_causal=True), variant='torch_is_causal')}")
+    ATTENTION = "softmax_attention"
+    for name, function in {"math": math, "flash": flash}.items():
+        ahead = partial(causal, backend=BACKENDS[name])
+        for dtype in ("float64", "float32", "bfloat16", "float16"):
+            verify = partial(gradcheck.verify, framework="torch", dtype=dtype, plan=plan(name, dtype))
+            print(f"{dtype}: {verify(function, ATTENTION)}\n")
+            print(f"{dtype}, 600 keys: {verify(function, LONG, seeds=1).sentence()}")
+            print(f"{dtype}, is_causal: {verify(ahead, ATTENTION, variant='torch_is_causal').sentence()}\n")

@@ -4,6 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,19 +136,46 @@ def test_examples_are_short_and_the_wrong_one_runs(capsys):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", ["attention_torch", "layer_norm_torch", "lstm_torch", "cosine_torch"])
-def test_examples_in_torch_say_what_they_promise(name, capsys):
-    pytest.importorskip("torch")
+@pytest.mark.parametrize(
+    ("name", "function", "op", "variant"),
+    [
+        ("layer_norm_torch", "torchs", "layer_norm", None),
+        ("lstm_torch", "step", "lstm_cell", None),
+        ("cosine_torch", "addressing", "cosine_addressing", "torch"),
+        ("attention_jax", "attention", "softmax_attention", None),
+    ],
+)
+def test_examples_of_frameworks_say_what_they_promise(name, function, op, variant):
+    pytest.importorskip(guessed_of(name))
     example = runpy.run_path(str(EXAMPLES / f"verify_{name}.py"))
-    function = {"attention_torch": "attention", "layer_norm_torch": "torchs", "lstm_torch": "step"}.get(
-        name, "addressing"
-    )
-    op = {"attention_torch": "softmax_attention", "layer_norm_torch": "layer_norm", "lstm_torch": "lstm_cell"}
-    report = gradcheck.verify(
-        example[function], op.get(name, "cosine_addressing"), framework="torch", seeds=1
-    )
+    report = gradcheck.verify(example[function], op, framework=guessed_of(name), seeds=1)
     assert max(report.distances.values()) < 6
-    assert report.variant == ("torch" if name == "cosine_torch" else None)
+    assert report.variant == variant
+
+
+def guessed_of(name):
+    return name.rpartition("_")[2]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("backend", ["math", "flash"])
+def test_each_backend_of_pytorchs_attention_conforms_by_its_plan(backend, dtype):
+    pytest.importorskip("torch")
+    example = runpy.run_path(str(EXAMPLES / "verify_attention_torch.py"))
+    verify = partial(gradcheck.verify, example[backend], dtype=dtype, plan=example["plan"](backend, dtype))
+    for report in (verify("softmax_attention"), verify(example["LONG"], seeds=1)):
+        assert report.conforms and report.framework == "torch", report
+        assert set(report.distances) == {"out", "dquery", "dkey", "dvalue"}
+        assert max(report.distances.values()) < 4
+
+
+@pytest.mark.peers
+def test_the_flash_backend_rounds_more_than_the_plain_one():
+    pytest.importorskip("torch")
+    example = runpy.run_path(str(EXAMPLES / "verify_attention_torch.py"))
+    verify = partial(gradcheck.verify, example["flash"], against="softmax_attention")
+    assert not verify(dtype="bfloat16", plan=example["plan"]("math", "bfloat16")).conforms
 
 
 # ---- as tests ---------------------------------------------------------------

@@ -1,5 +1,6 @@
 """float16 and bfloat16: rounding plans, errors taken together, and frameworks that round as they please."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import gradcheck
 from gradcheck import Plan
 from gradcheck.conformance.aggregate import Errors
+from gradcheck.conformance.plan import STAGES
 from gradcheck.conformance.rounding import FORMATS, MODES, rounded, underflow, unit_in_the_last_place
+from scratchattn import REGISTRY
+from scratchattn.op import Case
 
 
 def everything(rng):
@@ -67,11 +71,10 @@ def test_a_plan_that_makes_no_sense_is_refused(settings, message):
         Plan(**settings)
 
 
-def test_stages_that_an_op_does_not_have_are_refused():
-    with pytest.raises(ValueError, match=r"layer_norm has no scores; say Plan\(intermediates"):
-        gradcheck.verify(
-            np.exp, "layer_norm", framework="numpy", dtype="float16", plan=Plan(scores="float16")
-        )
+@pytest.mark.parametrize(("op", "stage"), [("layer_norm", "scores"), ("softmax", "row_sums")])
+def test_stages_that_an_op_does_not_have_are_refused(op, stage):
+    with pytest.raises(ValueError, match=f"{op} has no {stage}; "):
+        gradcheck.verify(np.exp, op, framework="numpy", dtype="float16", plan=Plan(**{stage: "float16"}))
 
 
 # ---- a kernel of our own making ---------------------------------------------
@@ -97,11 +100,13 @@ def kernel(mode="nearest", slips=None, **stages):
     def backward(saved, dout):
         (q, k, v, p), g = saved, dout.astype(float)
         dp = cut(g @ v.mT, "dprobabilities")
-        ds = cut(p * (dp - (p * dp).sum(-1, keepdims=True)), "dscores") * q.shape[-1] ** -0.5
+        sums = (g * cut(p @ v, "row_sums")).sum(-1, keepdims=True)
+        ds = cut(p * (dp - sums), "dscores") * q.shape[-1] ** -0.5
         grads = {"query": ds @ k, "key": ds.mT @ q, "value": p.mT @ g}
         longer = slips or {}
+        grads = [d * longer.get(name, 1.0) for name, d in grads.items()]
         return tuple(
-            out_of(summed(d * longer.get(name, 1.0), x)) for (name, d), x in zip(grads.items(), (q, k, v))
+            out_of(d if d.shape == x.shape else summed(cut(d, "copies"), x)) for d, x in zip(grads, (q, k, v))
         )
 
     return forward, backward
@@ -113,14 +118,14 @@ def summed(gradient, like):
     return gradient.sum(axes, keepdims=True)
 
 
-ROUNDS = {"probabilities": "float16", "dscores": "float16", "outputs": "float16"}
+ROUNDS = dict.fromkeys(["probabilities", "dscores", "row_sums", "copies", "outputs"], "float16")
 
 
-def judged(pair, plan, **settings):
+def judged(pair, plan, against="softmax_attention", **settings):
     forward, backward = pair
     return gradcheck.verify(
         forward,
-        "softmax_attention",
+        against,
         framework="numpy",
         dtype="float16",
         backward=backward,
@@ -145,12 +150,24 @@ def test_one_that_cuts_digits_off_does_not_round_to_nearest():
     assert report.json()["lines"]["out"]["slope"] < 1
 
 
-@pytest.mark.parametrize("stage", ["scores", "probabilities", "dprobabilities", "dscores", "outputs"])
+@pytest.mark.parametrize("stage", [*STAGES, "row_sums", "outputs"])
 def test_one_that_rounds_to_less_than_it_says_differs(stage):
     coarse = kernel(**{**ROUNDS, stage: "bfloat16"})
     claimed = judged(coarse, Plan(**ROUNDS))
     assert not claimed.conforms and claimed.verdict == "differs"
     assert judged(coarse, Plan(**{**ROUNDS, stage: "bfloat16"})).conforms
+
+
+def test_gradients_of_copies_that_are_rounded_before_they_are_summed_are_told():
+    """In bfloat16: sixteen queries share a key and a value."""
+
+    def cases(rng):
+        yield Case("shared keys", (*rng.normal(size=(1, 16, 2, 3)), *rng.normal(size=(2, 3, 3)), *[None] * 3))
+
+    op = replace(REGISTRY["softmax_attention"], cases=cases)
+    rounds = {**ROUNDS, "copies": "bfloat16"}
+    assert not judged(kernel(**rounds), Plan(**ROUNDS), against=op).conforms
+    assert judged(kernel(**rounds), Plan(**rounds), against=op).conforms
 
 
 @pytest.mark.parametrize("name", ["query", "key", "value"])

@@ -57,6 +57,7 @@ class DoubtNamespace(Namespace):
 
 class DoubtArray(NumberArray):
     spoken = DoubtNamespace
+    plain = True  # formulas: see ``plain``
     unit = 0.0
 
     @classmethod

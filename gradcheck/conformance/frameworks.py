@@ -211,28 +211,50 @@ def framework_of(function, name=None, backward=None):
 
 
 def guessed(function, backward=None):
-    """The framework that a function was written in, by the modules it names; NumPy if by none."""
+    """The framework that a function was written in, by the modules it names; NumPy if by none.
+
+    Of the functions that it calls, those of its own module are looked at too.
+    """
     if backward is not None:
         return "numpy"
+    tops = (str(place).partition(".")[0] for place in _spoken_of(function, set()))
+    tops = ("jax" if top == "jaxlib" else top for top in tops)
+    return next((top for top in tops if top in FRAMEWORKS and top != "numpy"), "numpy")
+
+
+def _spoken_of(function, seen):
+    """Yield the modules of a function, of what it is an instance of, and of what its text names."""
     function = inspect.unwrap(function) if callable(function) else function
     function = getattr(function, "func", function)  # of functools.partial
-    places = [
-        getattr(function, "__module__", None) or "",
-        *[base.__module__ for base in type(function).__mro__],
-    ]
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is not None:
-        around = getattr(function, "__globals__", {})
-        closed = inspect.getclosurevars(function) if inspect.isfunction(function) else None
-        known = [around.get(name) for name in code.co_names]
-        known += list(closed.nonlocals.values()) if closed else []
-        for value in known:
-            places.append(getattr(value, "__name__", "") if inspect.ismodule(value) else "")
-            places.append(getattr(value, "__module__", "") or "")
-            places.append(type(value).__module__ if not inspect.ismodule(value) else "")
-    tops = [str(place).partition(".")[0] for place in places]
-    tops = ["jax" if top == "jaxlib" else top for top in tops]
-    return next((top for top in tops if top in FRAMEWORKS and top != "numpy"), "numpy")
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    home = getattr(function, "__module__", None) or ""
+    yield from [home, *[base.__module__ for base in type(function).__mro__]]
+    plain = getattr(function, "__func__", function)  # of a method
+    code = getattr(plain, "__code__", None)
+    if code is None:
+        return
+    around, inner = getattr(plain, "__globals__", {}), [code]
+    known = [cell.cell_contents for cell in plain.__closure__ or () if _is_set(cell)]
+    while inner:  # functions inside it are constants of its code
+        code = inner.pop()
+        inner += [constant for constant in code.co_consts if inspect.iscode(constant)]
+        known += [around[name] for name in code.co_names if name in around]
+    for value in known:
+        if inspect.ismodule(value):
+            yield value.__name__
+        elif inspect.isfunction(value) and value.__module__ == home:
+            yield from _spoken_of(value, seen)
+        else:
+            yield from [getattr(value, "__module__", None) or "", type(value).__module__]
+
+
+def _is_set(cell):
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # a name that its function has not come to yet
+        return False
 
 
 def imported(name, package=None):

@@ -7,8 +7,11 @@ is measured on the same ops with these formulas in the place of ours.
 """
 
 import contextlib
+import functools
 import sys
+import threading
 from dataclasses import replace
+from types import FunctionType
 
 from scratchattn import calculus
 from scratchattn.backend import array_module, erf, real, sum_to_shape
@@ -45,6 +48,13 @@ def softmax_and_log_sum(xp, z, keep=None):
     return _stage(xp, "probabilities", weights), winner, log_sum
 
 
+def summed_copies(array, shape):
+    """The sum over axes that were broadcast."""
+    if array.shape != shape:
+        array = _stage(array_module(array), "copies", array)
+    return sum_to_shape(array, shape)
+
+
 def _stage(xp, name, x):
     """``x`` as a number system with a plan rounds it there."""
     rounding = getattr(xp, "stage", None) if hasattr(type(xp), "stage") else None
@@ -57,26 +67,53 @@ _PLAIN = {
     calculus.sigmoid: sigmoid,
     calculus.tanh: tanh,
     calculus.softmax_backward: softmax_backward,
+    sum_to_shape: summed_copies,
 }
+
+
+def _by_arithmetic(ours, theirs):
+    """A function that is ``theirs`` for the numbers of a stranger and ``ours`` for all others."""
+
+    @functools.wraps(ours)
+    def either(first, *rest):
+        kind = getattr(first, "kind", None) or type(first)  # a namespace or an array
+        return (theirs if getattr(kind, "plain", False) else ours)(first, *rest)
+
+    return either
+
+
+_EITHER = {ours: _by_arithmetic(ours, theirs) for ours, theirs in _PLAIN.items()}
+_lock, _places, _within = threading.Lock(), [], 0
 
 
 @contextlib.contextmanager
 def plainly():
-    """Context in which the ops use the plain formulas.  Not for several threads at once."""
-    places = [
-        (module, name, value)
-        for title, module in list(sys.modules.items())
-        if title.startswith(("scratchattn.ops.", "scratchattn.scoring"))
-        for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", "") == calculus.__name__ and value in _PLAIN
-    ]
+    """Context in which the ops use the plain formulas on arrays whose class says ``plain``.
+
+    On all others they are as they always are, so that other threads do not notice.
+    """
+    global _within
+    with _lock:
+        _within += 1
+        for module, name, ours in _uses() if _within == 1 else ():
+            _places.append((module, name, ours))
+            setattr(module, name, _EITHER[ours])
     try:
-        for module, name, value in places:
-            setattr(module, name, _PLAIN[value])
         yield
     finally:
-        for module, name, value in places:
-            setattr(module, name, value)
+        with _lock:
+            _within -= 1
+            while _places and not _within:
+                setattr(*_places.pop())
+
+
+def _uses():
+    """(module, name, function) wherever an op has imported a formula that has a plain one."""
+    for title, module in list(sys.modules.items()):
+        if title.startswith(("scratchattn.ops.", "scratchattn.scoring")):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, FunctionType) and value in _PLAIN:
+                    yield module, name, value
 
 
 def sharpening_forward(weights, sharpness, *, denominator_eps=0.0, base_eps=0.0):

@@ -4,19 +4,27 @@ A kernel in bfloat16 does not round once at the end, as a reference in float64 w
 probabilities before it multiplies them, or its scores, and accumulates in float32.  What it may lose follows
 from where it rounds.  A plan says so, and the noise is added there and nowhere else:
 
-    Plan(probabilities="bfloat16", dscores="bfloat16", outputs="bfloat16")     flash attention
-    Plan(intermediates="bfloat16", outputs="bfloat16")                         one framework call after other
+    Plan(outputs="bfloat16")                              all in float32, rounded at the end
+    Plan(intermediates="bfloat16", outputs="bfloat16")    one framework call after the other
+    Plan(probabilities="bfloat16", dscores="bfloat16", row_sums="bfloat16", outputs="bfloat16")
+                                                          FlashAttention
 
 The named stages are those of a softmax: its logits (scores), its weights (probabilities) and the gradients
-by both.  All that no stage names is as exact as ``accumulators``, or as ``intermediates`` if those are given;
-sums and products of matrices are always taken in ``accumulators`` and rounded once.
+by both.  ``row_sums``: sum_j p_j dp_j is taken as sum_c out_c dout_c from outputs that have been rounded.
+``copies``: who broadcasts by copies rounds the gradient of each before they are summed.  All that no stage
+names is as exact as ``accumulators``, or as ``intermediates`` if those are given; sums and products of
+matrices are always taken in ``accumulators`` and rounded once.
+
+Source of the row sums: Dao, "FlashAttention-2", arXiv 2307.08691, algorithm 2, line 4.
 """
 
-from dataclasses import dataclass, fields
+import functools
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from scratchattn import calculus
+from scratchattn.backend import array_module
 
 from ..numbers.noise import UNITS, NoisyNamespace
 from .rounding import MODES
@@ -40,6 +48,8 @@ class Plan:
     dprobabilities: str | None = None
     dscores: str | None = None
     accumulators: str = "float32"
+    row_sums: str | None = None
+    copies: str | None = None
     outputs: str | None = None
     intermediates: str | None = None
     mode: str = "nearest"
@@ -65,6 +75,12 @@ class Plan:
         known = [value for value in op.forward.__globals__.values() if callable(value)]
         if named and not any(value in there for value in known if value.__module__ == calculus.__name__):
             raise ValueError(f"Plan: {op.name} has no {named[0]}; say Plan(intermediates=...)")
+        if self.row_sums is not None and "log_sum_exp" not in op.outputs:
+            raise ValueError(f"Plan: {op.name} has no row_sums; softmax_attention has")
+
+    def text(self, op):
+        """``op`` with the formulas that the plan implies."""
+        return op if self.row_sums is None else _from_outputs(op)
 
     @property
     def unit(self):
@@ -84,6 +100,26 @@ class Plan:
         if self.mode == "toward_zero":
             return np.sign(x) * (drawn - 1.0)
         return 2.0 * drawn if self.mode == "stochastic" else drawn
+
+
+def _from_outputs(op):
+    """Attention whose backward takes sum_j p_j dp_j from the rounded outputs.
+
+    What that is off by goes where the cotangent of log_sum_exp goes: p times it is added to dscores.
+    """
+
+    @functools.wraps(op.forward)
+    def forward(*inputs, **params):
+        outputs, saved = op.forward(*inputs, **params)
+        return outputs, (outputs[0], saved)
+
+    def backward(saved, douts):
+        (out, saved), (dout, dweights, dlog_sum_exp) = saved, douts
+        xp = array_module(out, dout)
+        slip = xp.stage("row_sums", out) - out if hasattr(type(xp), "stage") else 0 * out
+        return op.backward(saved, (dout, dweights, dlog_sum_exp - xp.sum(dout * slip, axis=-1)))
+
+    return replace(op, forward=forward, backward=backward)
 
 
 class PlannedNamespace(NoisyNamespace):

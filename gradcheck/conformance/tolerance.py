@@ -23,6 +23,8 @@ SIGMAS = 6
 class Strangers(NoisyArray):
     """float64 that errs as somebody else's program in the chosen precision might."""
 
+    plain = True  # formulas: see ``plain``
+
     @staticmethod
     def _size(ufunc, method, inputs, result, kwargs):
         if method == "__call__" and ufunc in (np.add, np.subtract):
@@ -62,7 +64,12 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
 def _texts(subject):
     """The op, and its plain text where it has one."""
     plain = plain_op(subject.op, subject.case.params)
-    return [subject] if plain is None else [subject, type(subject)(plain, subject.case)]
+    return [subject] if plain is None else [subject, _posed(subject, plain)]
+
+
+def _posed(subject, op):
+    """``subject`` with another text of its op."""
+    return subject if op is subject.op else type(subject)(op, subject.case)
 
 
 def _doubts(subject, cotangents, inputs, kind):
@@ -76,6 +83,7 @@ def _doubts(subject, cotangents, inputs, kind):
 def _run(subject, cotangents, inputs, arithmetic):
     plan, rounded = getattr(arithmetic, "plan", None), lambda x, name: x
     if plan is not None:
+        subject = _posed(subject, plan.text(subject.op))
         rounded = lambda x, name: plan.noisy(
             x, name, arithmetic.rng, arithmetic.given if name == "inputs" else None
         )
