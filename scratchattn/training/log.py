@@ -1,29 +1,120 @@
-"""The log of a run: JSON, one event a line, on disk as soon as it happened."""
+"""The log of a run: JSON, one event a line, out of this process as soon as it happened.
 
-import json
+A line is handed to the system at once, so a kill of the process, ``kill -9`` too, loses none.  Only a power
+cut can take lines back, those since the last ``position()`` or ``close()``: to wait for the disk at every
+line would cost a millisecond each.  A checkpoint that holds ``position()`` has all its lines on the disk;
+a resumed run cuts the log there and goes on, so that no event is missing or told twice.
+
+Numbers that are not finite are null, and "non_finite" says which (see ``strict_json``).
+"""
+
 import os
 from pathlib import Path
 
+from .archive import Damaged
+from .strict_json import parsed, plain, written
+from .whole_file import sync_directory
+
+
+class Events(list):
+    """What ``read_log`` returns; ``unfinished`` is what a kill left of one more line, or ""."""
+
+    unfinished = ""
+
 
 class Log:
-    """Events in memory, and appended to the file ``path`` if there is one."""
+    """Events in memory, and appended to the file ``path`` if there is one.
 
-    def __init__(self, path=None):
-        self.events, self._file = [], None
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "w", encoding="utf-8")
+    Without ``position`` the file is begun anew.  With one, a number that ``position()`` gave, what stands
+    after it is cut off, and ``events`` are those before it; ``archive.Damaged`` if they are not all there.
+    """
+
+    def __init__(self, path=None, *, position=None):
+        if position is not None and (type(position) is not int or position < 0):
+            raise ValueError(f"Log: position must be an int, at least 0, got {position!r}")
+        self.events, self._file, self._end = [], None, 0
+        if path is None:
+            return
+        self.path = Path(path)
+        if position:
+            self.events = _whole_events(self.path, position)
+            self._end = position
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "r+b" if position else "wb", buffering=0)
+        self._file.truncate(self._end)
+        self._file.seek(self._end)
+        sync_directory(self.path.parent)
 
     def add(self, event, **facts):
-        """Record one ``event``; numbers of NumPy become Python's."""
-        facts = {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
-        self.events.append({"event": event, **facts})
+        """Record one ``event``; numbers of NumPy become Python's.
+
+        TypeError if JSON cannot hold a fact.  An OSError names the file, which still
+        ends with the event before.
+        """
+        facts = {"event": event, **{name: plain(value, f"Log.add: {name}") for name, value in facts.items()}}
+        line = f"{written(facts)}\n".encode()
+        if self._file is not None and self._file.closed:
+            raise ValueError(f"Log.add: {self.path} is closed")
         if self._file is not None:
-            self._file.write(json.dumps(self.events[-1], allow_nan=False) + "\n")
-            self._file.flush()
+            self._append(line)
+        self.events.append(facts)
+
+    def _append(self, line):
+        """All of ``line``, or nothing of it: no full disk and no Ctrl-C leaves a part."""
+        try:
+            done = 0
+            while done < len(line):
+                done += self._file.write(line[done:])
+            self._end += done
+        except BaseException as wrong:
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+            if isinstance(wrong, OSError):
+                told = f"{wrong.strerror}: no more can be logged"
+                raise OSError(wrong.errno, told, str(self.path)) from wrong
+            raise
+
+    def position(self):
+        """Bytes of all events so far, which are on the disk when this returns; 0 without a file."""
+        if self._file is not None and not self._file.closed:
             os.fsync(self._file.fileno())
+        return self._end
 
     def close(self):
+        """Wait for the disk and close the file; no event can be added any more."""
         if self._file is not None:
+            self.position()
             self._file.close()
-            self._file = None
+
+
+def read_log(path):
+    """The events in the file ``path``; ``archive.Damaged`` names the first line that is none.
+
+    A last line that a kill left unfinished is no event: it is in ``unfinished`` of what is returned.
+    """
+    return _events(Path(path), Path(path).read_bytes())
+
+
+def _whole_events(path, position):
+    data = path.read_bytes() if path.is_file() else b""
+    if len(data) < position or data[:position][-1:] not in (b"\n", b""):
+        what = f"it has {len(data)} bytes, and the checkpoint tells of {position} and a line that ends there"
+        raise Damaged(path, what)
+    return list(_events(path, data[:position]))
+
+
+def _events(path, data):
+    *lines, last = data.split(b"\n")
+    events = Events()
+    for number, line in enumerate([*lines, last] if last else lines, start=1):
+        try:
+            event = parsed(line.decode())
+            if type(event.get("event")) is not str:
+                raise ValueError("it names no event")
+        except ValueError as wrong:
+            if number > len(lines):
+                events.unfinished = line.decode(errors="replace")
+                break
+            raise Damaged(path, f"line {number} is damaged ({wrong})", "mend or remove that line") from wrong
+        events.append(event)
+    return events

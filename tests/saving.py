@@ -1,0 +1,37 @@
+"""What the tests of checkpoints share: a few of them, and other processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scratchattn
+from scratchattn.training.checkpoint import save
+
+ARRAYS = {"parameters": np.arange(5.0)}
+posix = pytest.mark.skipif(os.name != "posix", reason="forks, limits and links as Unix has them")
+
+
+def names(directory):
+    return sorted(path.name for path in (directory / "checkpoints").iterdir())
+
+
+def saved(directory, *numbers):
+    return [save(directory, step, ARRAYS, {"step was": step}) for step in numbers]
+
+
+def run(*words):
+    """Another process, which imports what this one does."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(scratchattn.__file__).parents[1])}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def python(*words):
+    """What another process prints; this one's memory and limits stay as they are."""
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
