@@ -210,6 +210,9 @@ def cases(rng):
     yield case("padded keys of a batch, one source empty", 1, 4, batch=(2,), shared=(2,), keep=empty)
     yield case("padded keys of each item, of one source", 1, 4, keep=empty)
     yield case("padded queries", 3, 3, keep=[[1], [0], [1]])
+    unread = case("NaN that nobody attends to", 2, keep=[[1, 0, 1], [0, 0, 0]])
+    unread.inputs[0][1] = unread.inputs[1][1] = unread.inputs[2][1] = np.nan
+    yield unread
     yield case("nothing kept", keep=[[0, 0, 0]], zero=NAMES)
     yield case("one key", k=1, zero=but_value)
     yield case("one key kept", 1, keep=[[0, 1, 0]], zero=but_value)
@@ -237,7 +240,7 @@ def weights_sum_to_one_or_the_row_is_empty(inputs, params, out):
 
 
 def contexts_lie_among_the_values(inputs, params, out):
-    assert (abs(out.context) <= abs(inputs[2]).max(initial=0.0) * (1 + 1e-14)).all()
+    assert (abs(out.context) <= np.nanmax(abs(inputs[2]), initial=0.0) * (1 + 1e-14)).all()
 
 
 def a_vector_of_zeros_attends_to_all_alike(inputs, params, out):

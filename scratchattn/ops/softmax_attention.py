@@ -61,6 +61,8 @@ Source: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; lo
 
 import math
 
+import numpy as np
+
 from ..backend import array_module, sum_to_shape
 from ..calculus import (
     aligned_pairs,
@@ -98,7 +100,7 @@ def softmax_attention_forward(
     attend = allowed if fill is None and penalty is None else None  # which pairs are looked at
     learns = allowed if penalty is None else None  # which logits have a gradient
     query, key, value = without_the_unattended(xp, attend, query, key, value)
-    scale = 1 / math.sqrt(width or 1) if scale is None else float(scale)
+    scale = 1 / math.sqrt(max(width, 1)) if scale is None else float(scale)
     z, slope = select(xp, attend, xp.matmul(query, xp.matrix_transpose(key)) * scale), None
     if soft_cap is not None:
         z, slope = tanh(xp, z / float(soft_cap))
@@ -172,13 +174,13 @@ def _check(rate, dropout_keep, keep_means, **numbers):
     for name, value in numbers.items():
         refuse_no_number(f"softmax_attention: {name}", value)
     soft_cap, penalty = numbers["soft_cap"], numbers["penalty"]
-    for right, message in (
-        (soft_cap is None or soft_cap > 0, f"soft_cap must be None or positive, got {soft_cap!r}"),
-        (None in (penalty, numbers["fill"]), f"penalty must be None beside a fill, got {penalty!r}"),
-        (keep_means in ("attend", "drop"), f"keep_means must be 'attend' or 'drop', got {keep_means!r}"),
-        (0 <= rate < 1, f"dropout_rate must be from 0 to below 1, got {rate!r}"),
-        (not rate or dropout_keep is not None, f"dropout_rate {rate} needs dropout_keep, got None"),
-    ):
+    for message, right in {
+        f"soft_cap must be None or positive, got {soft_cap!r}": soft_cap is None or soft_cap > 0,
+        f"penalty must be None beside a fill, got {penalty!r}": None in (penalty, numbers["fill"]),
+        f"keep_means must be 'attend' or 'drop', got {keep_means!r}": keep_means in ("attend", "drop"),
+        f"dropout_rate must be from 0 to below 1, got {rate!r}": 0 <= rate < 1,
+        f"dropout_rate {rate} needs dropout_keep, got None": not rate or dropout_keep is not None,
+    }.items():
         if not right:
             raise ValueError(f"softmax_attention: {message}")
 
@@ -190,14 +192,9 @@ def cases(rng):
     def case(label, q=2, k=3, d=2, v=2, *, batch=(), shared=None, size=1.0, around=0.0, **rest):
         shared = batch if shared is None else shared
         keep, drop = (rng.permutation([0]) < rest.pop(name, []) for name in ("keep", "drop"))
-        inputs = (
-            around + size * rng.normal(size=(*batch, q, d)),
-            around + size * rng.normal(size=(*shared, k, d)),
-            rng.normal(size=(*shared, k, v)),
-            rest.pop("bias", None),
-            keep if keep.size else None,
-            drop if drop.size else None,
-        )
+        query, key = (around + size * rng.normal(size=(*b, n, d)) for b, n in ((batch, q), (shared, k)))
+        value, kept = rng.normal(size=(*shared, k, v)), [x if x.size else None for x in (keep, drop)]
+        inputs = (query, key, value, rest.pop("bias", None), *kept)
         return Case(label, inputs, rest, rest.pop("zero", ()), ill_conditioned=rest.pop("ill", False))
 
     everything = ("query", "key", "value", "bias")
@@ -205,7 +202,6 @@ def cases(rng):
     yield case("a batch of heads", batch=(2,))
     yield case("grouped queries", v=1, batch=(2, 2), shared=(2, 1))
     yield case("bias of the keys, for each item of a batch", bias=rng.normal(size=(2, 1, 3)))
-    yield case("a scale of one", scale=1.0)
     yield case("kept pairs, one query with none", 3, 3, keep=[[1, 0, 1], [0, 0, 0], [0, 1, 1]])
     yield case("padded keys of each item, with shared keys", 1, keep=[[[1, 1, 0]], [[0, 0, 0]]])
     yield case("padded queries", 3, 2, keep=[[1], [0], [1]])
@@ -217,7 +213,6 @@ def cases(rng):
     yield case("causal and kept", 3, 3, causal="top_left", keep=[[1, 1, 1], [0, 1, 1], [1, 0, 1]])
     for window in (0, (2, 1), (None, 1), (0, None)):
         yield case(f"window {window}", 4, 3, window=window)
-    yield case("soft cap", size=2.0, soft_cap=1.5, bias=rng.normal(size=(2, 3)))
     yield case("soft cap, nearly reached", 2, 3, size=5.0, soft_cap=3.0, keep=[[1, 0, 1], [0, 0, 0]])
     yield case("dropout", drop=[[[1, 0, 1], [0, 0, 0]], [[0, 0, 1], [1, 1, 1]]], dropout_rate=0.25)
     yield case("dropped weights", keep=[[1, 1, 0]], drop=[[1, 0, 1]], dropout_rate=0.5, dropped_weights=True)
@@ -226,6 +221,9 @@ def cases(rng):
         none = [[0, 0, int(told == {"penalty": -1e4})], [0, 1, 1]]  # a softmax of -1e4 has lost four digits
         yield case(f"{told}", keep=none, bias=rng.normal(size=(2, 3)), drop=[[1, 1, 0]], **told)
         yield case(f"{told}, causal", 3, 3, causal="top_left", soft_cap=2.0, **told)
+    far = case("infinities that nobody attends to", 1, keep=[[1, 0, 1]])
+    far.inputs[1][1], far.inputs[2][1] = np.inf, -np.inf
+    yield far
     yield case("one of everything", 1, 1, 1, 1)
     yield case("no keys", k=0, bias=rng.normal(size=(2, 0)), zero=everything)
     yield case("no queries", q=0, zero=everything)
@@ -233,8 +231,8 @@ def cases(rng):
     yield case("logits of ten thousand", size=100.0, ill=True)
     yield case("close logits of ten thousand", around=100.0, size=0.01, ill=True)
     yield case("logits of minus ten thousand", bias=rng.normal(size=(2, 3)) - 1e4, ill=True)
-    yield case("a scale in NumPy's precision", scale=rng.uniform(0.3, 0.4, size=1)[0])
-    yield case("soft cap in NumPy's precision", soft_cap=rng.uniform(1.3, 1.4, size=1)[0])
+    scale, cap = rng.uniform([0.3, 1.3], [0.4, 1.4])
+    yield case("numbers of NumPy's precision", scale=scale, soft_cap=cap, bias=rng.normal(size=(2, 3)))
 
 
 def weights_sum_to_one_or_the_row_is_empty(inputs, params, out):
@@ -249,6 +247,20 @@ def no_query_sees_a_later_key(inputs, params, out):
         q, k = out.weights.shape[-2:]
         shift = k - q if params["causal"] == "bottom_right" else 0
         assert all((out.weights[..., i, max(i + shift + 1, 0) :] == 0).all() for i in range(q))
+
+
+def nan_spreads_as_stated(inputs, params, out):
+    """To all who attend to it, be the weight zero in floats, and to nobody else; and back likewise."""
+    query, key, value, _, *kept = inputs
+    if out.weights.size and not {"fill", "penalty"} & params.keys():
+        first, rules = np.arange(key.shape[-2]) == 0, params | {"dropped_weights": True}
+        meets = softmax_attention_forward(0 * query, 0 * key, value, None, *kept, **rules)[0][1] > 0
+        spoilt, bias = np.where(first[:, None], np.nan, value), np.where(first[None], -1e4, 0.0)
+        (found, *rest), saved = softmax_attention_forward(0 * query, 0 * key, spoilt, bias, *kept, **rules)
+        assert (np.isnan(found) == meets[..., :1]).all()
+        dout = np.where(np.arange(query.shape[-2])[:, None] == 0, np.nan, np.ones(found.shape))
+        back = softmax_attention_backward(saved, (dout, *[0 * x for x in rest]))[2][..., 0]
+        assert (np.isnan(back) == (sum_to_shape(1.0 * meets[..., 0, :], value.shape[:-1]) > 0)).all()
 
 
 LEFT, RIGHT, DROPS = {"causal": "top_left"}, {"causal": "bottom_right"}, {"keep_means": "drop"}
@@ -281,7 +293,7 @@ softmax_attention = register(
         loops=softmax_attention_loops,
         cases=cases,
         passive={"keep": "boolean", "dropout_keep": "boolean"},
-        properties=(weights_sum_to_one_or_the_row_is_empty, no_query_sees_a_later_key),
+        properties=(weights_sum_to_one_or_the_row_is_empty, no_query_sees_a_later_key, nan_spreads_as_stated),
         variants=tuple(Variant(name, *what) for name, what in VARIANTS.items()),
         source="arXiv:1706.03762 eq. 1",
     )
