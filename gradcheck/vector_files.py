@@ -15,6 +15,8 @@ from . import vectors
 from .vector_formats import FORMATS, encoded, mapped, opened
 
 INDEX = "_index.json"  # no op begins with an underscore
+OP_BYTES, FORMAT_BYTES = 64 * 1024, 5 * 1024 * 1024  # at most, of an op's file and of a directory
+LO_BITS = (53, 24, 8)  # of lo: all of them, or where a file would be too large fewer
 
 
 class Unreadable(ValueError):
@@ -27,17 +29,15 @@ def export(ops, directory, format):
     directory.mkdir(parents=True, exist_ok=True)
     files, total = {}, 0
     for op in ops:
-        document, left_out = vectors.vectors_of(op)
-        document, dropped = vectors.fitted(document, lambda each: len(encoded(each, format)))
+        document = fitted(vectors.vectors_of(op), format)
         data = encoded(document, format)
-        if dropped:
-            left_out["too large"] = dropped
         entry = {
             "file": f"{op.name}.{format}",
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
             "cases": len(document["cases"]),
-            "left_out": left_out,
+            "lo_bits": document["lo_bits"],
+            "left_out": document["left_out"],
         }
         save(directory / entry["file"], data)
         files[op.name], total = entry, total + len(data)
@@ -45,6 +45,35 @@ def export(ops, directory, format):
     index = {"format": vectors.FORMAT, "version": vectors.VERSION, "kind": "index"}
     index |= {"bytes": total, "files": files}
     save(directory / INDEX, (json.dumps(index, indent=1) + "\n").encode())
+
+
+def fitted(document, format, most=OP_BYTES):
+    """``document`` as it fits into ``most`` bytes of ``format``.
+
+    First ``lo`` is given fewer bits, in all cases; only if that does not do, the largest cases are left out.
+    """
+    size = lambda cases: len(encoded({**shorter, "cases": cases}, format))
+    for bits in LO_BITS:
+        shorter = _with_bits(document, bits)
+        if size(shorter["cases"]) <= most:
+            return shorter
+    kept, dropped = sorted(shorter["cases"], key=lambda case: size([case])), []
+    while kept and size(kept) > most:
+        dropped.append(kept.pop()["label"])
+        shorter["left_out"] = document["left_out"] | {"too large": dropped}
+    return {**shorter, "cases": [case for case in shorter["cases"] if case["label"] not in dropped]}
+
+
+def _with_bits(document, bits):
+    def shortened(result):
+        mantissa, exponent = np.frexp(result["lo"])
+        return {**result, "lo": np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)}
+
+    cases = [
+        {**case, "truth": {name: shortened(x) for name, x in case["truth"].items()}}
+        for case in document["cases"]
+    ]
+    return {**document, "lo_bits": bits, "cases": cases}
 
 
 def paths_in(directory):

@@ -7,20 +7,17 @@ describes what becomes of them in each format.
 
 import io
 import json
+import math
 import warnings
 import zipfile
 
 import numpy as np
 
-from .vectors import DTYPES
+from .vectors import DTYPES, FLOAT32
 
 FORMATS = ("npz", "json", "safetensors")
 ARRAYS = ("inputs", "cotangents", "truth", "answers")  # the parts of a case that hold arrays
-PARTS = {
-    "hi": "float64",
-    "lo": "float64",
-    **{f"sigma_{dtype}": dtype for dtype in DTYPES},
-}  # of a true result
+PARTS = ("hi", "lo", *[f"allowed_{dtype}" for dtype in reversed(DTYPES)])  # of a true result
 
 
 def encoded(document, format):
@@ -34,7 +31,7 @@ def opened(data, format):
 
 
 def mapped(document, function):
-    """``document`` with ``function`` of every array, and of every true result, in its place."""
+    """``document`` with ``function`` of every array, or the four of a true result, in its place."""
     cases = [
         {
             word: {name: function(x) for name, x in value.items()} if word in ARRAYS else value
@@ -45,14 +42,17 @@ def mapped(document, function):
     return {**document, "cases": cases}
 
 
-# ---- JSON: arrays in place, floats in hexadecimal ---------------------------
+# ---- JSON: arrays in place, floats in hexadecimal with a common exponent -------------------------
 
 
 def _json(document):
     def inline(x):
         if isinstance(x, np.ndarray):
-            return {"shape": x.shape, "dtype": x.dtype.name, "data": _written(x)}
-        return {"shape": x["hi"].shape, **{part: _written(x[part]) for part in PARTS}}
+            return [x.shape, _written(x), *([x.dtype.name] if x.dtype != np.float32 else [])]
+        texts = [_written(x[part]) for part in PARTS]
+        if np.array_equal(x["allowed_float32"], FLOAT32 * x["allowed_float64"]):
+            texts.pop()
+        return [x["hi"].shape, *texts]
 
     whole = mapped(document, inline)
     head = [
@@ -63,34 +63,57 @@ def _json(document):
 
 
 def _written(x):
-    """All numbers in one text, with spaces between them: half the bytes of a list of texts."""
-    plain = x.astype(int) if x.dtype == bool else x
-    return " ".join(map(_hexadecimal if x.dtype.kind == "f" else str, plain.ravel().tolist()))
+    """``-24:c8 1.8 -3``: hexadecimal numbers times 2^-24, the exponent that makes the text shortest."""
+    if x.dtype.kind != "f":
+        return "0:" + " ".join(f"{int(value):x}" for value in x.ravel())
+    if not np.isfinite(x).all():  # in an answer
+        return " ".join(str(float(value)) for value in x.ravel())
+    values = [_significand(float(value)) for value in x.ravel()]
+    exponents = sorted({exponent for _, n, exponent in values if n}, key=lambda e: (abs(e), e)) or [0]
+    texts = [f"{e}:" + " ".join(_word(*value, e) for value in values) for e in exponents]
+    return min(texts, key=len)
 
 
-def _hexadecimal(value):
-    """0x1.8p+1, without the zeros that Python puts at the end; strtod and float.fromhex read it."""
-    if value == 0:
-        return f"{value:.0f}"  # with its sign
-    mantissa, p, exponent = value.hex().partition("p")
-    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}{p}{exponent}"
+def _significand(value):
+    """Sign, n and exponent: the value is n 2^exponent, and n is odd or 0."""
+    mantissa, exponent = math.frexp(abs(value))
+    n = int(mantissa * 2**53)
+    zeros = (n & -n).bit_length() - 1 if n else 0
+    return "-" if math.copysign(1.0, value) < 0 else "", n >> zeros, exponent - 53 + zeros
+
+
+def _word(sign, n, exponent, common):
+    """The shorter of ``3c.8``, fixed point, and ``79p-1``, with an exponent of its own."""
+    shift = exponent - common
+    own = f"{n:x}p{shift}"
+    if n == 0:
+        return f"{sign}0"
+    if abs(shift) > 80:  # then it is the shorter
+        return sign + own
+    places = max(0, -(shift // 4))  # after the point
+    digits = f"{n << (shift + 4 * places):0{places}x}"
+    point = f"{digits[:-places]}.{digits[-places:]}" if places else digits
+    return sign + min(point, own, key=len)
 
 
 def _open_json(data):
-    def number(word):
-        return float.fromhex(word) if "x" in word else float(word)  # others may write decimals
-
-    def array(shape, dtype, text):
-        words = text.split()
-        if dtype.startswith("float"):
-            with np.errstate(over="ignore"):
-                return _shaped(np.array([number(word) for word in words], dtype=float).astype(dtype), shape)
-        return _shaped(np.array([int(word) for word in words], dtype=np.int64).astype(dtype), shape)
+    def array(shape, text, dtype="float32"):
+        exponent, colon, words = text.rpartition(":")
+        if not dtype.startswith("float"):
+            return _shaped(np.array([int(word, 16) for word in words.split()], np.int64).astype(dtype), shape)
+        if colon:
+            values = [math.ldexp(float.fromhex(word), int(exponent)) for word in words.split()]
+        else:  # an answer: C's hexadecimal floats, or decimals
+            values = [float.fromhex(word) if "x" in word else float(word) for word in words.split()]
+        with np.errstate(over="ignore"):
+            return _shaped(np.array(values, dtype=float).astype(dtype), shape)
 
     def arrays(x):
-        if "hi" in x:
-            return {part: array(x["shape"], dtype, x[part]) for part, dtype in PARTS.items()}
-        return array(x["shape"], x["dtype"], x["data"])
+        shape, *texts = x
+        if len(texts) < len(PARTS) - 1:
+            return array(*x)
+        found = {part: array(shape, text, "float64") for part, text in zip(PARTS, texts)}
+        return {"allowed_float32": FLOAT32 * found["allowed_float64"]} | found
 
     return json.loads(data), arrays
 
@@ -99,7 +122,7 @@ def _open_json(data):
 
 
 def _flat(document):
-    """``document`` with [member, offset, shape] for every array, and the members."""
+    """``document`` with [shape, offset, member] for every array, and the members."""
     pieces, sizes = {}, {}
 
     def put(member, x):
@@ -110,9 +133,10 @@ def _flat(document):
 
     def place(x):
         if isinstance(x, np.ndarray):
-            return [x.dtype.name, put(x.dtype.name, x), x.shape]
-        first, *_ = [put(part, x[part]) for part in PARTS]  # all four have the same place
-        return ["truth", first, x["hi"].shape]
+            at = put(x.dtype.name, x)
+            return [x.shape, at, *([x.dtype.name] if x.dtype != np.float32 else [])]
+        first, *_ = [put(part, _packed(part, x[part])) for part in PARTS]  # all four have the same place
+        return [x["hi"].shape, first, "truth"]
 
     text = json.dumps(mapped(document, place), separators=(",", ":"))
     return text, {name: np.concatenate(pieces[name]) for name in sorted(pieces)}
@@ -126,12 +150,25 @@ def _unflat(text, members):
         return _shaped(members[member][at : at + size], shape)
 
     def arrays(where):
-        member, at, shape = where
+        shape, at, member = (*where, "float32")[:3]
         if member == "truth":
-            return {part: taken(part, at, shape) for part in PARTS}
+            return {part: _unpacked(part, taken(part, at, shape)) for part in PARTS}
         return taken(member, at, shape)
 
     return json.loads(text), arrays
+
+
+def _packed(part, x):
+    """What is allowed has five bits, so the upper quarter of a double holds it."""
+    return (x.view(np.uint64) >> 48).astype(np.uint16) if part.startswith("allowed") else x
+
+
+def _unpacked(part, x):
+    if not part.startswith("allowed"):
+        return x
+    if x.dtype != np.uint16:
+        raise ValueError(f"{part} is of {x.dtype}, not of uint16")
+    return (x.astype(np.uint64) << 48).view(np.float64)
 
 
 def _npz(document):

@@ -4,9 +4,10 @@
     rows = judge(document, answers)                         a verdict for each case that was answered
 
 Inputs and cotangents are exact in float32.  The truth is the op's own text in balls of 60 digits, rounded
-to hi + lo: the nearest double, and the nearest double of the rest.  sigma is the spread of the same text
-under random roundoff of float32 and of float64; it is rounded up to five bits, so that the last digits of
-a machine's logarithm do not change a file.  ``vector_files`` writes and reads; docs/vectors.md says what.
+to hi + lo: the nearest double, and the nearest double of the rest.  What is allowed comes from the spread
+of the same text under random roundoff of float32 and of float64; it is rounded up to five bits, so that the
+last digits of a machine's logarithm do not change a file.  ``vector_files`` writes and reads;
+docs/vectors.md says what.
 """
 
 import hashlib
@@ -19,11 +20,12 @@ import numpy as np
 from .certificates import DIGITS, SIGMAS, results, truth
 from .subject import Subject, random_like
 
-FORMAT, VERSION = "scratchattn vectors", 1
+FORMAT, VERSION = "scratchattn vectors", 2
 DTYPES = ("float32", "float64")
 RUNS = 16  # of the noise
 LOOSE = 2.0**-20  # of the largest result: a tolerance that large, in float64, refuses nothing
-OP_BYTES, FORMAT_BYTES = 64 * 1024, 5 * 1024 * 1024  # at most, of an op's file and of a directory
+ALIKE = 2.0  # two estimates of one spread, from 16 runs each, may differ by that
+FLOAT32 = 2.0**29  # roundoffs of float64 in one of float32
 
 
 class LeftOut(Exception):
@@ -31,7 +33,7 @@ class LeftOut(Exception):
 
 
 def vectors_of(op, *, seed=0):
-    """The document of ``op`` with a vector for every case, and {reason: labels} of those that have none."""
+    """The document of ``op``: a vector for every case, and in ``left_out`` {reason: labels} of the others."""
     vectors, left_out = [], {}
     for case in op.cases(np.random.default_rng(seed)):
         try:
@@ -48,12 +50,14 @@ def vectors_of(op, *, seed=0):
         "source": op.source,
         "detached": op.detached is not None,
         "tolerance": {"sigmas": SIGMAS, "ulps_of_the_largest": 1},
+        "lo_bits": 53,
         "variants": [
             {"name": v.name, "params": _in_json(op, v.params), "source": v.source} for v in op.variants
         ],
+        "left_out": left_out,
         "cases": vectors,
     }
-    return document, left_out
+    return document
 
 
 def vector_of(op, case):
@@ -73,7 +77,7 @@ def vector_of(op, case):
     subject = Subject(op, replace(case, inputs=inputs))
     values = subject.function(*subject.inputs)
     seed = zlib.crc32(f"{op.name}: {case.label}".encode())  # of its own: a new case moves no other's
-    cotangents = [_rounded(u) for u in random_like(np.random.default_rng(seed), values)]
+    cotangents = [_short(u) for u in random_like(np.random.default_rng(seed), values)]
     names = [*subject.outputs, *[f"g({name})" for name in subject.names]]
     every = [argument.name for argument in op._signature._expected(len(inputs))]
     exact = _truth(subject, cotangents)
@@ -89,8 +93,8 @@ def vector_of(op, case):
         "cotangents": {name: _as_stored(u) for name, u in zip(subject.outputs, cotangents)},
     }
     answered = {
-        name: {"hi": hi, "lo": lo, **{f"sigma_{dtype}": sigma[dtype][i] for dtype in DTYPES}}
-        for i, (name, (hi, lo)) in enumerate(zip(names, exact, strict=True))
+        name: {"hi": hi, "lo": lo, **_allowed(hi, *spreads)}
+        for name, (hi, lo), *spreads in zip(names, exact, sigma["float64"], sigma["float32"], strict=True)
     }
     return {"id": identity(op.name, asked), **asked, "truth": answered}
 
@@ -157,16 +161,31 @@ def _sigma(subject, cotangents, exact, dtype):
     found = spread(noisy, subject.inputs, dtype, [hi for hi, _ in exact], RUNS)
     if not all(np.isfinite(s).all() for s in found):
         raise LeftOut("no finite tolerance")
-    mantissas = [np.frexp(s) for s in found]
-    return [np.ldexp(np.ceil(32 * m) / 32, e).astype(dtype) for m, e in mantissas]
+    return found
+
+
+def _allowed(hi, *sigmas):
+    """6 sigma and a unit in the last place of the largest entry, for an answer in float64 and in float32.
+
+    Where roundoff acts alike in both, one is 2^29 of the other; then the larger estimate serves both.
+    """
+    eps = np.finfo(float).eps * abs(hi).max(initial=0.0)
+    double, single = SIGMAS * sigmas[0] + eps, SIGMAS * sigmas[1] / FLOAT32 + eps
+    larger = np.maximum(double, single)
+    if (larger <= ALIKE * np.minimum(double, single)).all():
+        double = single = larger
+    return {"allowed_float64": _five_bits(double), "allowed_float32": _five_bits(single) * FLOAT32}
+
+
+def _five_bits(x):
+    """``x`` rounded up, and 0 if it is next to nothing."""
+    mantissa, exponent = np.frexp(np.where(x < np.finfo(float).tiny, 0.0, x))
+    return np.ldexp(np.ceil(32 * mantissa) / 32, exponent)
 
 
 def tolerance(result, dtype):
-    """What one may be off by in ``dtype``, entry by entry: 6 sigma and a unit of the largest entry."""
-    largest = abs(result["hi"]).max(initial=0.0)
-    return (
-        SIGMAS * result[f"sigma_{dtype}"].astype(float) + np.finfo(dtype).eps * largest + np.finfo(dtype).tiny
-    )
+    """What one may be off by in ``dtype``, entry by entry."""
+    return result[f"allowed_{dtype}"] + np.finfo(dtype).tiny
 
 
 # ---- what others answered ---------------------------------------------------
@@ -221,23 +240,6 @@ def _verdict(exact, answers):
     return {**verdict, "ok": worst <= 1.0, "worst": worst, "what": what}
 
 
-# ---- which cases fit --------------------------------------------------------
-
-
-def fitted(document, size, most=OP_BYTES):
-    """``document`` without its largest cases, so that it fits into ``most`` bytes, and the labels of those.
-
-    ``size`` tells the bytes of a document.
-    """
-    kept, dropped = list(document["cases"]), []
-    bytes_of = {case["id"]: size({**document, "cases": [case]}) for case in kept}
-    while kept and size({**document, "cases": kept}) > most:
-        largest = max(kept, key=lambda case: bytes_of[case["id"]])
-        kept = [case for case in kept if case is not largest]
-        dropped.append(largest["label"])
-    return {**document, "cases": kept}, dropped
-
-
 # ---- small conversions ------------------------------------------------------
 
 
@@ -248,6 +250,11 @@ def _rounded(x):
     x = np.asarray(x)
     with np.errstate(over="ignore"):
         return x.astype(np.float32).astype(float) if x.dtype.kind == "f" else x
+
+
+def _short(u):
+    """``u`` as the nearest odd multiple of 1/32: never zero, and of few digits."""
+    return (np.floor(16 * np.asarray(u)) + 0.5) / 16
 
 
 def _as_stored(x):

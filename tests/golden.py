@@ -24,7 +24,7 @@ FORMATS = [
 
 @cache
 def documents():
-    """{op's name: (its document, what was left out)}."""
+    """{op's name: its document}."""
     attention = REGISTRY["softmax_attention"]
     few = lambda rng: [case for case in attention.cases(rng) if not case.params][:9]
     ops = {name: REGISTRY[name] for name in OPS} | {"softmax_attention": replace(attention, cases=few)}
@@ -32,7 +32,7 @@ def documents():
 
 
 def document(name):
-    return documents()[name][0]
+    return documents()[name]
 
 
 def answered(document, dtype, change=lambda name, x: x):
