@@ -16,6 +16,7 @@ EXTRAS = {  # everything but numpy and scipy; each is imported where it is used
         "python-flint",
         "threadpoolctl",
         "num2words",
+        "safetensors",
     ],
     "peers": ["torch", "jax", "autograd", "ml_dtypes", "transformers", "sacrebleu", "threadpoolctl"],
     "viz": ["matplotlib"],

@@ -1,7 +1,7 @@
 """Golden vectors: for every op and case what goes in, what must come out, and how far off one may be.
 
     document = vectors_of(REGISTRY["softmax_attention"])    inputs, cotangents, truth, tolerance
-    rows = judge(document, answers)                         a verdict for each case that was answered
+    rows = judge(document, answers)                         a verdict for each case
 
 Inputs and cotangents are exact in float32.  The truth is the op's own text in balls of 60 digits, rounded
 to hi + lo: the nearest double, and the nearest double of the rest.  What is allowed comes from the spread
@@ -192,24 +192,28 @@ def tolerance(result, dtype):
 
 
 def judge(document, answers):
-    """A row for every answered case: op, case, id, dtype, ok, worst, what.
+    """A row for every answer and for every case without one: op, case, id, answered, dtype, ok, worst, what.
 
     ``worst`` is the largest error in units of what is allowed, so that 1 is just allowed; ``what`` says where
-    it is, or what else is wrong.  An answer to a question that ``document`` has not is wrong; a question
-    without an answer has no row.
+    it is, or what else is wrong.  An answer to a question that ``document`` has not is wrong.
     """
     asked = {case["id"]: case for case in document["cases"]}
+    wrong = {"dtype": None, "ok": False, "worst": np.inf}
     rows = []
     for answer in answers["cases"]:
         case = asked.get(answer["id"])
         if case is None:
-            what = "no such question: made for other vectors, or its id was not copied"
-            verdict = {"dtype": None, "ok": False, "worst": np.inf, "what": what}
+            verdict = wrong | {"what": "no such question: made for other vectors, or its id was not copied"}
         else:
             verdict = _verdict(case["truth"], answer["answers"])
         label = case["label"] if case else str(answer.get("label", ""))
-        rows.append({"op": document["op"], "case": label, "id": answer["id"], **verdict})
-    return rows
+        rows.append({"case": label, "id": answer["id"], "answered": True, **verdict})
+    given = {answer["id"] for answer in answers["cases"]}
+    for case in document["cases"]:
+        if case["id"] not in given:
+            row = {"case": case["label"], "id": case["id"], "answered": False}
+            rows.append(row | wrong | {"what": "it has no answer"})
+    return [{"op": document["op"], **row} for row in rows]
 
 
 def _verdict(exact, answers):

@@ -1,25 +1,17 @@
 """What the tests of golden vectors share: a few documents, our own answers to them, the command."""
 
-import importlib.util
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
-import pytest
 
-from gradcheck import vector_files, vectors
+from gradcheck import vector_files, vector_formats, vectors
 from gradcheck.certificates import results
 from gradcheck.subject import Subject
-from gradcheck.vector_formats import encoded
 from scratchattn import REGISTRY, cli
 
 OPS = "add concat divide dropout embedding index minimum".split()  # quick; every kind of input and param
-_absent = importlib.util.find_spec("safetensors") is None
-FORMATS = [
-    "npz",
-    "json",
-    pytest.param("safetensors", marks=pytest.mark.skipif(_absent, reason="safetensors is not installed")),
-]
+FORMATS = list(vector_formats.FORMATS)
 
 
 @cache
@@ -57,7 +49,7 @@ def answered(document, dtype, change=lambda name, x: x):
 def write(directory, documents, format="json"):
     directory.mkdir(exist_ok=True)
     for each in documents:
-        vector_files.save(directory / f"{each['op']}.{format}", encoded(each, format))
+        vector_files.save(directory / f"{each['op']}.{format}", vector_formats.encoded(each, format))
     return directory
 
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
     "gpu": "cupy-cuda12x[ctk]",
     "gpu13": "cupy-cuda13x[ctk]",
-    "test": "pytest pytest-xdist hypothesis mpmath array-api-strict python-flint threadpoolctl num2words",
+    "test": "pytest pytest-xdist hypothesis mpmath array-api-strict python-flint threadpoolctl num2words "
+    "safetensors",
     "peers": "torch jax autograd ml_dtypes transformers sacrebleu threadpoolctl",
     "viz": "matplotlib",
     "progress": "tqdm",

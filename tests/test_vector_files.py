@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,9 +14,12 @@ import golden
 import numpy as np
 import pytest
 from golden import answered, command, write
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gradcheck import vector_files, vectors
+from gradcheck import vector_files, vector_formats, vectors
 from gradcheck.vector_formats import encoded
+from scratchattn import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,22 +41,82 @@ def same(a, b):
 
 @pytest.mark.parametrize("format", golden.FORMATS)
 def test_what_is_written_is_what_is_read(format, tmp_path):
-    for document, _ in golden.documents().values():
+    for document in golden.documents().values():
         write(tmp_path, [document], format)
         assert same(vector_files.load(tmp_path / f"{document['op']}.{format}"), document)
 
 
 @pytest.mark.parametrize("format", golden.FORMATS)
-def test_every_export_has_the_same_bytes(format, tmp_path, capsys):
-    hashes = []
-    for directory in (tmp_path / "one", tmp_path / "two"):
-        status, out, _ = command(capsys, "export", directory, "--format", format, "add", "index", "--json")
-        assert status == 0 and json.loads(out)["ok"]
+def test_every_export_has_the_same_bytes(format, tmp_path):
+    ops, hashes = ["add", "index", "softmax"], []
+    for directory, seed in ((tmp_path / "one", "1"), (tmp_path / "two", "2")):  # what sets are ordered by
+        words = ["-m", "gradcheck", "vectors", "export", directory, "--format", format, *ops, "--json"]
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, timeout=300)
+        assert done.returncode == 0 and json.loads(done.stdout)["ok"], done.stderr
         hashes.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.iterdir()})
-    assert hashes[0] == hashes[1] and hashes[0].keys() == {f"add.{format}", f"index.{format}", "_index.json"}
+    assert hashes[0] == hashes[1] and hashes[0].keys() == {*(f"{op}.{format}" for op in ops), "_index.json"}
     index = json.loads((directory / "_index.json").read_bytes())
     for entry in index["files"].values():
-        assert entry["sha256"] == hashes[0][entry["file"]] and entry["bytes"] <= vectors.OP_BYTES
+        assert entry["sha256"] == hashes[0][entry["file"]] and entry["bytes"] <= vector_files.OP_BYTES
+
+
+@pytest.mark.parametrize("name", ["softmax_attention", "ntm_lstm"])  # the two with most numbers
+def test_no_case_is_too_large(name):
+    document = vectors.vectors_of(REGISTRY[name])
+    for format in vector_files.FORMATS:
+        fitted = vector_files.fitted(document, format)
+        assert len(encoded(fitted, format)) <= vector_files.OP_BYTES == 64 * 1024
+        assert fitted["cases"] and len(fitted["cases"]) == len(document["cases"])
+        assert "too large" not in fitted["left_out"]
+
+
+def test_what_is_too_large_loses_last_bits_and_then_its_largest_cases():
+    document = golden.document("divide")
+    size = lambda each: len(encoded(each, "json"))
+    assert vector_files.fitted(document, "json") is not document
+    assert same(vector_files.fitted(document, "json"), document)
+    shorter = vector_files.fitted(document, "json", most=size(document) - 1)
+    assert shorter["lo_bits"] == 24 and size(shorter) < size(document)
+    for case, other in zip(document["cases"], shorter["cases"], strict=True):
+        for name, result in case["truth"].items():
+            off = abs(result["lo"] - other["truth"][name]["lo"])
+            assert (off <= 2.0**-24 * abs(result["lo"])).all() and off.shape == result["hi"].shape
+    least = size(vector_files._with_bits(document, 8))
+    assert vector_files.fitted(document, "json", most=least)["lo_bits"] == 8
+    fewer = vector_files.fitted(document, "json", most=least - 100)
+    largest = max(document["cases"], key=lambda case: size({**document, "cases": [case]}))["label"]
+    assert fewer["left_out"] == document["left_out"] | {"too large": [largest]}
+    assert [case["label"] for case in fewer["cases"]] == [
+        case["label"] for case in document["cases"] if case["label"] != largest
+    ]
+    assert vector_files.fitted(document, "json", most=10)["cases"] == []
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)), st.sampled_from(vectors.DTYPES))
+def test_every_number_survives_the_text(values, dtype):
+    with np.errstate(over="ignore"):
+        x = np.array(values, dtype)
+    x = x[np.isfinite(x)]
+    document = {"kind": "answers", "cases": [{"answers": {"x": x}}]}
+    packed, arrays = vector_formats.opened(encoded(document, "json"), "json")
+    assert same(vector_formats.mapped(packed, arrays)["cases"][0]["answers"]["x"], x)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("-24:-2b.8", -43.5 / 2**24),
+        ("3:1p-30", 2.0**-27),
+        ("0x1.8p+1", 3.0),
+        ("0.25", 0.25),
+        ("-1e3", -1000.0),
+    ],
+)
+def test_a_text_of_numbers_means_what_the_documentation_says(text, value):
+    data = json.dumps({"cases": [{"answers": {"x": [[1], text, "float64"]}}]}).encode()
+    packed, arrays = vector_formats.opened(data, "json")
+    assert vector_formats.mapped(packed, arrays)["cases"][0]["answers"]["x"].tolist() == [value]
 
 
 def test_no_member_of_an_npz_has_a_date():
@@ -72,8 +137,10 @@ def test_the_readers_in_the_documentation_read(format, tmp_path, capsys, monkeyp
     exec(blocks[0], names)
     printed = capsys.readouterr().out
     assert all(case["label"] in printed for case in document["cases"])
-    last = list(document["cases"][-1]["truth"].values())[-1]["hi"]
-    assert np.array_equal(np.reshape(names["hi"], last.shape), last)
+    last = list(document["cases"][-1]["truth"].values())[-1]
+    assert np.array_equal(np.reshape(names["hi"], last["hi"].shape), last["hi"])
+    if "upper" in names:
+        assert np.array_equal(names["allowed"], last["allowed_float64"])
 
 
 # ---- files that are no good -------------------------------------------------
@@ -111,10 +178,16 @@ def test_a_foreign_file_another_version_or_another_kind_is_told_apart(tmp_path, 
     for content, told in (
         ({}, "no file of golden vectors"),
         ([1, 2], "no file of golden vectors"),
-        ({"format": vectors.FORMAT, "version": 2}, "its version is 2 and this program reads 1: export"),
-        ({"format": vectors.FORMAT, "version": 1, "kind": "answers"}, "names no op"),
+        ({"format": vectors.FORMAT, "version": 1}, "its version is 1 and this program reads 2: export"),
+        ({"format": vectors.FORMAT, "version": vectors.VERSION, "kind": "answers"}, "names no op"),
         (
-            {"format": vectors.FORMAT, "version": 1, "kind": "answers", "op": "divide", "cases": [3]},
+            {
+                "format": vectors.FORMAT,
+                "version": vectors.VERSION,
+                "kind": "answers",
+                "op": "divide",
+                "cases": [3],
+            },
             "damaged",
         ),
     ):
@@ -153,12 +226,13 @@ def test_vectors_that_were_changed_after_their_export_are_refused(tmp_path, caps
     answers = write(tmp_path / "answers", [answered(document, "float64")])
     assert command(capsys, "check", answers, "--vectors", tmp_path / "truth")[0] == 0
     text = path.read_text(encoding="utf-8")
-    changed = re.sub(r'"hi":"(-?)0x1\.\w', r'"hi":"\g<1>0x1.0', text)
+    changed = re.sub(r'("truth":\{"\w+":\[\[[^]]*\],"[^:]+:-?\w)\w', r"\g<1>0", text)
     path.write_text(changed, encoding="utf-8")
     assert changed != text and "so it was changed" in refused(
         capsys, answers, "--vectors", tmp_path / "truth"
     )
-    path.write_text(re.sub(r'"data":"(-?)0x1\.\w', r'"data":"\g<1>0x1.0', text), encoding="utf-8")
+    asked = re.sub(r'("inputs":\{"\w+":\[\[[^]]*\],"[^:]+:-?\w)\w', r"\g<1>0", text)
+    path.write_text(asked, encoding="utf-8")
     assert "does not fit its id" in refused(capsys, answers, "--vectors", tmp_path / "truth")
 
 
@@ -168,7 +242,10 @@ def test_a_missing_library_is_named_with_its_extra(capsys, monkeypatch, tmp_path
     assert status == 2 and "scratchattn[interop]" in err
 
 
-@pytest.mark.parametrize("words", [["export", "d", "--vectors", "e"], ["check", "d", "--format", "npz"]])
+@pytest.mark.parametrize(
+    "words",
+    [["export", "d", "--vectors", "e"], ["export", "d", "--partial"], ["check", "d", "--format", "npz"]],
+)
 def test_options_of_the_other_action_are_refused(words, capsys):
     status, _, err = command(capsys, *words)
     assert status == 2 and f"is for 'vectors {'check' if words[0] == 'export' else 'export'}'" in err

@@ -15,11 +15,12 @@ One file an op, and _index.json with sizes, checksums and the cases that were le
 
 check: the files in DIR are answers, a copy of the vectors with somebody's outputs and gradients in place of
 the truth. The verdict, case by case, is 6 sigma and a unit in the last place of the largest entry. The truth
-is computed anew, or read from --vectors DIR. An op with no case answered fails.
+is computed anew, or read from --vectors DIR. Of the ops that DIR has a file for, every case is asked: one
+without an answer fails, or with --partial is only counted; an op without any fails.
 
 docs/vectors.md has the format of both, readers of a few lines, and a checker in C.
-JSON keys: export: ok, directory, format, version, ops, summary; check: ok, cases (op, case, id, dtype, ok,
-worst, what), summary. worst is in units of what is allowed, so that 1 is just allowed."""
+JSON keys: export: ok, directory, format, version, ops, summary; check: ok, cases (op, case,
+id, answered, dtype, ok, worst, what), summary. worst is in units of what is allowed: 1 is just allowed."""
 
 
 def add_parser(verbs):
@@ -29,6 +30,7 @@ def add_parser(verbs):
     parser.add_argument("ops", metavar="OP", nargs="*", default=[], help="an op's name, or file.py:name; all")
     parser.add_argument("--format", choices=FORMATS, help="of an export: npz, if not told")
     parser.add_argument("--vectors", metavar="DIR", help="of a check: the exported vectors they answer")
+    parser.add_argument("--partial", action="store_true", help="of a check: cases may lack an answer")
     _let_options_stand_anywhere(parser)
 
 
@@ -47,7 +49,7 @@ def _let_options_stand_anywhere(parser):
 
 
 def run(args, screen):
-    for option, action in (("format", "export"), ("vectors", "check")):
+    for option, action in (("format", "export"), ("vectors", "check"), ("partial", "check")):
         if getattr(args, option) and args.action != action:
             raise verb.Misuse(f"--{option} is for 'vectors {action}', not for 'vectors {args.action}'")
     if not args.vectors and importlib.util.find_spec("flint") is None:
@@ -63,8 +65,8 @@ def run(args, screen):
 
 
 def _export(args, screen):
-    from gradcheck.vector_files import export
-    from gradcheck.vectors import FORMAT_BYTES, OP_BYTES, VERSION
+    from gradcheck.vector_files import FORMAT_BYTES, OP_BYTES, export
+    from gradcheck.vectors import VERSION
 
     started, format = time.perf_counter(), args.format or "npz"
     ops = [lookup.op_named(name) for name in dict.fromkeys(args.ops or sorted(REGISTRY))]
@@ -109,7 +111,7 @@ def _check(args, screen):
     from gradcheck.vector_files import Unreadable, exported, load, paths_in
     from gradcheck.vectors import judge, vectors_of
 
-    started, rows, asked, failed = time.perf_counter(), [], 0, 0
+    started, rows, asked, unanswered, failed = time.perf_counter(), [], 0, 0, 0
     named = {op.name: op for op in map(lookup.op_named, args.ops)}
     given: dict = {}
     for path in paths_in(args.directory):  # all are read before any is judged
@@ -126,34 +128,38 @@ def _check(args, screen):
         raise Unreadable(f"{args.directory}: it has no answers for {', '.join(missing)}")
     for name, (_, answers) in given.items():
         screen.progress(name)
-        if args.vectors:
-            document = exported(args.vectors, name)
-        else:
-            document, _ = vectors_of(named.get(name) or REGISTRY[name])
+        document = (
+            exported(args.vectors, name) if args.vectors else vectors_of(named.get(name) or REGISTRY[name])
+        )
         found = judge(document, answers)
+        part = [row for row in found if row["answered"]] if args.partial else found
+        rows += part
         asked += len(document["cases"])
-        failed += sum(not row["ok"] for row in found) + (not found)  # nothing answered is no success
-        rows += found
-        _say(name, found, len(document["cases"]), screen)
+        unanswered += sum(not row["answered"] for row in found)
+        failed += _say(name, part or found, screen)  # nothing answered is no success
     summary = {
         "ops": len(given),
         "cases": asked,
-        "answered": len(rows),
+        "unanswered": unanswered,
         "failed": failed,
         "seconds": round(time.perf_counter() - started, 2),
     }
     told = screen.paint("red", f"{failed} FAILED") if failed else screen.paint("green", "all conform")
-    screen.say(f"{len(given)} ops, {len(rows)} of {asked} cases answered: {told}. {summary['seconds']:.1f} s")
+    counted = f"{len(given)} ops, {asked} cases, {unanswered} without an answer"
+    screen.say(f"{counted}: {told}. {summary['seconds']:.1f} s")
     return {"ok": not failed, "cases": rows, "summary": summary}, int(failed > 0)
 
 
-def _say(name, rows, asked, screen):
+def _say(name, rows, screen):
+    """Say the verdict on an op; return how many of its cases failed."""
     failed = [row for row in rows if not row["ok"]]
-    good = rows and not failed
-    mark = screen.paint("green", "ok  ") if good else screen.paint("red", "FAIL")
-    worst = f", at worst {max(row['worst'] for row in rows):.2g} of what is allowed" if rows else ""
-    screen.say(f"{mark} {name}: {len(rows)} of {asked} cases answered{worst}")
+    mark = screen.paint("red", "FAIL") if failed else screen.paint("green", "ok  ")
+    answered = [row for row in rows if row["answered"]]
+    worst = f", at worst {max(row['worst'] for row in answered):.2g} of what is allowed" if answered else ""
+    screen.say(f"{mark} {name}: {len(answered)} cases answered{worst}")
     for row in failed[:SHOWN]:
-        screen.say(f"       {row['case'] or row['id']}: {row['what']}: {row['worst']:.2g} of what is allowed")
+        excess = f": {row['worst']:.2g} of what is allowed" if row["answered"] else ""
+        screen.say(f"       {row['case'] or row['id']}: {row['what']}{excess}")
     if len(failed) > SHOWN:
         screen.say(f"       and {len(failed) - SHOWN} more; --json lists them all")
+    return len(failed)
