@@ -12,6 +12,7 @@ import scratchattn
 from scratchattn.training.checkpoint import save
 
 ARRAYS = {"parameters": np.arange(5.0)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(scratchattn.__file__).parents[1])}  # what we import
 posix = pytest.mark.skipif(os.name != "posix", reason="forks, limits and links as Unix has them")
 
 
@@ -24,10 +25,9 @@ def saved(directory, *numbers):
 
 
 def run(*words):
-    """Another process, which imports what this one does."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(scratchattn.__file__).parents[1])}
+    """Another process."""
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
 
 
 def python(*words):

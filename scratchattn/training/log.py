@@ -27,6 +27,7 @@ class Log:
 
     Without ``position`` the file is begun anew.  With one, a number that ``position()`` gave, what stands
     after it is cut off, and ``events`` are those before it; ``archive.Damaged`` if they are not all there.
+    ``with Log(...) as log`` closes it.
     """
 
     def __init__(self, path=None, *, position=None):
@@ -85,6 +86,12 @@ class Log:
         if self._file is not None:
             self.position()
             self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
 
 
 def read_log(path):
