@@ -66,7 +66,7 @@ def main(directory, kills, writer):
     chance, step = random.Random(0), 0
     found = {"saves": 0, "interrupted": 0, "unreadable": [], "lost": [], "wrong": []}
     for _ in range(kills):
-        done = killed(directory, step, chance.uniform(0, 0.01))
+        done = killed(directory, step, chance.uniform(0, 0.03))
         found["interrupted"] += bool(leftovers(directory / checkpoint.ROOM))
         whole = [0]
         for number, path in checkpoint.steps(directory):

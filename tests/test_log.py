@@ -7,13 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from saving import ENVIRONMENT, posix, python
 
 from scratchattn.training.archive import Damaged
 from scratchattn.training.log import Log, read_log
-from scratchattn.training.strict_json import parsed, plain, written
 
 
 def logged(path, *numbers, **how):
@@ -159,21 +156,6 @@ def test_what_json_cannot_hold_is_refused_and_nothing_logged(tmp_path, facts, er
         with pytest.raises(error, match=words):
             log.add("train", **facts)
     assert numbers(log.events) == [1] == numbers(read_log(log.path))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(st.dictionaries(st.text(max_size=5).filter(lambda key: key != "non_finite"), JSON, max_size=5))
-def test_facts_come_back_exactly(facts):
-    line = written(plain(facts, "facts"))
-    assert "\n" not in line and line.isascii()
-    json.loads(line, parse_constant=pytest.fail)
-    assert repr(parsed(line)) == repr(facts)
 
 
 KILLED = """

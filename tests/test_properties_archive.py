@@ -1,5 +1,6 @@
 """Archives, by hypothesis: any arrays come back, and any other bytes are refused by name."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from scratchattn.training import archive
+from scratchattn.training import archive, strict_json
 from scratchattn.training.archive import Damaged, read_archive, write_archive
 
 DTYPES = st.sampled_from(sorted(archive.DTYPES)).map(np.dtype)
@@ -84,3 +85,18 @@ def test_any_bytes_are_refused(noise, ours):
         noise = forgery.sealed(archive.zip_layout.BEGINNING + noise + archive.MARK)
     with pytest.raises(Damaged):
         read(noise)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5).filter(lambda key: key != strict_json.KEY), JSON, max_size=5))
+def test_any_facts_come_back_exactly(facts):
+    line = strict_json.written(strict_json.plain(facts, "facts"))
+    assert "\n" not in line and line.isascii()
+    json.loads(line, parse_constant=pytest.fail)
+    assert repr(strict_json.parsed(line)) == repr(facts)
