@@ -11,6 +11,7 @@ from .subject import Subject
 
 DTYPES = ("float64", "float32")
 KINDS = ("values", "gradients")
+MARKS = ("<!-- gradcheck errors -->", "<!-- end of gradcheck errors -->")  # around rows quoted elsewhere
 
 
 def errors_of(op, seed=0):
@@ -50,12 +51,43 @@ def in_units(found, exact, dtype):
 
 
 def table(rows):
-    """The rows as Markdown, worst gradients first."""
-    names = ["op", "cases", *[f"{what}, {dtype}" for dtype in DTYPES for what in KINDS], "worst at"]
+    """The rows as Markdown, worst in float64 first; of values and gradients the larger counts."""
+    names = ["op", "cases", *[f"{what}, {dtype}" for dtype in DTYPES for what in KINDS]]
+    names += [f"worst in {dtype}" for dtype in DTYPES]
     yield f"| {' | '.join(names)} |"
     yield "|---" * len(names) + "|"
-    for row in sorted(rows, key=lambda row: -row["gradients_float64"]):
-        numbers = " | ".join(
-            f"{row[f'{what}_{dtype}']:.1f}" for dtype in DTYPES for what in ("values", "gradients")
-        )
-        yield f"| {row['op']} | {row['cases']} | {numbers} | {row['gradients_float64_case']} |"
+    for row in sorted(rows, key=lambda row: (-worst(row, "float64")[0], row["op"])):
+        numbers = [f"{row[f'{what}_{dtype}']:.1f}" for dtype in DTYPES for what in KINDS]
+        cells = [row["op"], str(row["cases"]), *numbers, *[worst(row, dtype)[1] for dtype in DTYPES]]
+        yield f"| {' | '.join(cells)} |"
+
+
+def worst(row, dtype):
+    """The largest error of a row in ``dtype``, and the case it is at."""
+    return max((row[f"{what}_{dtype}"], row[f"{what}_{dtype}_case"]) for what in KINDS)
+
+
+def worst_lines(lines, most=3):
+    """Of the lines of a table: its head, and the ``most`` worst rows in each dtype, in the table's order."""
+    head, rows = lines[:2], lines[2:]
+    names = [cell.strip() for cell in head[0].split("|")]
+
+    def error(line, dtype):
+        cells = line.split("|")
+        return max(float(cells[names.index(f"{what}, {dtype}")]) for what in KINDS)
+
+    kept = {
+        line
+        for dtype in DTYPES
+        for line in sorted(rows, key=lambda line: error(line, dtype), reverse=True)[:most]
+    }
+    return [*head, *[line for line in rows if line in kept]]
+
+
+def quoted(text, lines):
+    """``text`` with ``lines`` between its two marks; ValueError if it does not have each of them once."""
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end or MARKS[0] in rest or MARKS[1] in after:
+        raise ValueError(f"{MARKS[0]} and then {MARKS[1]} expected, each once")
+    return "\n".join([before + begin, "", *lines, "", end + after])

@@ -10,12 +10,13 @@ import pytest
 import scratchattn as sa
 from gradcheck.certificates import error_is_certified, float32_errs_as_float32_must
 from gradcheck.compositions import COMPOSITIONS, composition_is_the_adjoint_in_a_field
-from gradcheck.errors import DTYPES, KINDS, errors_of, in_units, table
+from gradcheck.errors import DTYPES, KINDS, MARKS, errors_of, in_units, table
 from gradcheck.exact import backward_is_the_derivative_in_a_field, derivatives_are_certified
 from gradcheck.numbers.array import NumberArray
 from gradcheck.numbers.field import Element, FieldArray, NoRoot, P, true_roots
 from gradcheck.numbers.noise import arithmetic
 from gradcheck.subject import Subject
+from scratchattn import cli
 from scratchattn.backend import ALPHABET, array_module
 
 RNG = np.random.default_rng
@@ -186,3 +187,24 @@ def test_errors_are_counted_in_units_of_the_largest_entry():
     wrong = errors_of(spoilt("layer_norm", narrowed))
     assert wrong["gradients_float64"] > 1e6 and wrong["values_float64"] == row["values_float64"]
     assert "layer_norm" in "".join(table([row]))
+
+
+def test_the_command_writes_the_table_and_quotes_its_worst_rows(tmp_path, capsys):
+    pytest.importorskip("flint")
+    table, readme = tmp_path / "errors.md", tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n", encoding="utf-8")
+    ops = "add divide layer_norm multiply negate softmax sqrt tanh".split()
+    for _ in range(2):  # what was quoted is replaced
+        assert cli.gradcheck_main(["errors", *ops, "--out", str(table), "--quote", str(readme)]) == 0
+    head, line, *rows = [row for row in table.read_text(encoding="utf-8").splitlines() if row[:1] == "|"]
+    begin, *quoted, end = readme.read_text(encoding="utf-8").split("\n\n")
+    assert begin == f"before\n{MARKS[0]}" and end == f"{MARKS[1]}\nafter\n" and len(rows) == len(ops)
+    quoted = quoted[0].splitlines()
+    assert quoted[:2] == [head, line] and quoted[2:5] == rows[:3] and 3 <= len(quoted[2:]) <= 6 < len(ops)
+    single = lambda row: max(map(float, row.split("|")[5:7]))
+    least = sorted(map(single, rows))[-3]
+    assert {row for row in rows if single(row) > least} <= set(quoted)
+    readme.write_text("no marks", encoding="utf-8")
+    assert cli.gradcheck_main(["errors", "add", "--quote", str(readme)]) == 2
+    refusal = capsys.readouterr().err
+    assert f"{readme}: {MARKS[0]}" in refusal and refusal.count("\n") == 1

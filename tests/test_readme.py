@@ -76,3 +76,11 @@ def test_every_verb_in_the_readme_exists():
         command = words[0].removeprefix(".venv/bin/")
         if command in cli.VERBS:
             cli.parser(command).parse_args(words[1:])
+
+
+def test_the_errors_that_the_readme_quotes_are_the_worst_of_the_table():
+    from gradcheck.errors import quoted, worst_lines
+
+    published = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8").splitlines()
+    worst = worst_lines([line for line in published if line.startswith("|")])
+    assert 5 <= len(worst) <= 8 and TEXT == quoted(TEXT, worst)
