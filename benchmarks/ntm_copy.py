@@ -11,8 +11,8 @@ import numpy as np
 
 from scratchattn.models import NTM
 from scratchattn.tasks import Copy
-from scratchattn.training.loop import update
-from scratchattn.training.optimisers import RMSprop
+from scratchattn.training import RMSprop, Settings
+from scratchattn.training.step import update
 
 BATCHES = (1, 16, 64)
 PEERS = ("torch_eager",)
@@ -29,7 +29,8 @@ def ours(batch):
     ntm, task = model()
     params = ntm.init(np.random.default_rng(0))
     optimiser, data = RMSprop(params), task.batch(np.random.default_rng(1), batch)
-    return lambda: update(ntm, task, params, optimiser, data, 10.0)
+    settings = Settings()
+    return lambda: update(ntm, task, params, optimiser, data, settings)
 
 
 def peer(name, batch):

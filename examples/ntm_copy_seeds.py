@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchattn.models import NTM
 from scratchattn.tasks import Copy
-from scratchattn.training import Settings, save, train
+from scratchattn.training import Settings, train
 
 BOUND, WINDOW = 0.1, 2_000  # wrong bits per sequence, over so many consecutive ones
 LENGTHS = (20, 50, 120)
@@ -35,8 +35,7 @@ def run(seed, sequences, folder):
         if "step" not in when and step >= WINDOW and wrong[step - WINDOW : step].mean() <= BOUND:
             when.update(step=step, seconds=time.process_time() - started)
 
-    params, _ = train(model, task, settings, watch=watch)
-    save(folder / f"seed-{seed}", params, sequences)
+    params, _ = train(model, task, settings, folder / f"seed-{seed}", watch=watch)
     later = _means(wrong[when.get("step", sequences) :], WINDOW)
     found = {}
     for n in LENGTHS:

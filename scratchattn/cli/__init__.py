@@ -18,12 +18,13 @@ import sys
 from importlib import import_module
 
 from .. import __version__
-from .verb import Misuse, Screen, valid_json
+from .verb import Failed, Misuse, Screen, valid_json
 
 VERBS = {
-    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "bench"),
+    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "evaluate", "show", "bench"),
     "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 ABOUT = {
     "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",
     "gradcheck": "Hold forward and backward against everything we know.",
@@ -32,12 +33,26 @@ ABOUT = {
 
 def main(argv=None):
     """The command ``scratchattn``; returns the exit status."""
+    if argv is None:
+        pin_threads()
     return _run("scratchattn", argv)
 
 
 def gradcheck_main(argv=None):
     """The command ``gradcheck``; returns the exit status."""
     return _run("gradcheck", argv)
+
+
+def pin_threads():
+    """Start the command again with one thread of linear algebra, unless the environment says how many.
+
+    Small products are slower on many threads, and the number of threads is in the last bits of a product: a
+    run that is resumed with another number is another run.  NumPy has read the environment by now: so anew.
+    """
+    if any(name in os.environ for name in THREADS) or "mpi4py" in sys.modules:
+        return
+    environment = os.environ | dict.fromkeys(THREADS, "1")
+    os.execve(sys.executable, sys.orig_argv, environment)
 
 
 def parser(command):
@@ -65,9 +80,13 @@ def _run(command, argv):
         screen.progress("")
         print(f"{command}: {wrong}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except Failed as failure:
         screen.progress("")
-        print(f"{command}: interrupted", file=sys.stderr)
+        print(f"{command}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        screen.progress("")
+        print(f"{command}: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, ``head`` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

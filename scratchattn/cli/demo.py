@@ -14,6 +14,7 @@ TRAINING = {
     "steps": 3_500,
     "batch": 8,
     "learning_rate": 1e-3,
+    "schedule": "linear",
     "decay": 0.05,
     "eval_every": 1_000,
     "log_every": 100,

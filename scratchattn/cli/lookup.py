@@ -15,20 +15,17 @@ the complex step: so no ``abs``, ``maximum`` or ``norm`` of what is differentiat
 """
 
 import functools
-import importlib.util
-import sys
-from pathlib import Path
 
 from .. import fused  # noqa: F401 - enters the fused ops in the registry
 from ..op import REGISTRY, Case, Op
+from ..training import user_file
 from .verb import Misuse, nearest
 
 
 def op_named(name):
     """The op ``name`` or ``file.py:name``; Misuse, with the nearest names, if there is none."""
-    path, colon, inside = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        return op_in_file(path, inside)
+    if place := user_file.split(name):
+        return op_in_file(*place)
     if name not in REGISTRY:
         hint = nearest(name, sorted(REGISTRY)) or "; 'scratchattn list' names them"
         raise Misuse(f"no op is called {name!r}{hint}")
@@ -72,25 +69,11 @@ def op_in_file(path, name):
 
 
 def load(path):
-    """Run the file at ``path`` as a module and return it; its neighbours can be imported."""
-    file = Path(path)
-    if not file.is_file():
-        raise Misuse(f"there is no file {path}")
-    name = f"_{file.stem}_{abs(hash(file.resolve()))}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(file.resolve().parent))
+    """Run the file at ``path`` as a module and return it; Misuse if there is none, or it does not run."""
     try:
-        spec.loader.exec_module(module)
-    except Exception as failure:
-        del sys.modules[name]
-        raise Misuse(f"{path} does not run: {type(failure).__name__}: {failure}") from failure
-    finally:
-        sys.path.remove(str(file.resolve().parent))
-    return module
+        return user_file.load(path)
+    except ValueError as wrong:
+        raise Misuse(str(wrong)) from wrong
 
 
 def _returning(function, wanted, count=None):

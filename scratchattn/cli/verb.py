@@ -14,6 +14,10 @@ class Misuse(Exception):
     """The command was used wrongly: its message is shown, the exit status is 2."""
 
 
+class Failed(Exception):
+    """What was asked for was tried and failed: its message is shown, the exit status is 1."""
+
+
 def add(verbs, name, run, summary, description=""):
     """A parser for the verb ``name`` with the option that every verb has."""
     parser = verbs.add_parser(

@@ -1,150 +1,284 @@
-"""The training loop: draw, run, pull back, clip, step; log, evaluate, keep.
+"""The training loop: draw, run, pull back, bound, step; log, evaluate, keep, and go on where it ended.
 
 A run's directory holds
 
     config.json     every setting, resolved
-    log.jsonl       one event a line: train, evaluation, done
-    checkpoints/    step-00000600.npz: the parameters by name, one always at the last step
+    log.jsonl       one event a line: train, evaluation, test, done; resumed, stopped, failed
+    checkpoints/    step-00000600.npz: all that a run is at a step, one always at the last
 """
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from ..backend import to_numpy
-from ..refusals import check_settings
-from .log import Log
-from .optimisers import OPTIMISERS, clip_by_value
+from . import checkpoint, run_directory, snapshot
+from .curriculum import tasks_of
+from .draws import Draws, pieces
+from .evaluation import better, evaluate, reached
+from .failure import NotFinite, first_not_finite, is_finite
+from .interruption import Interrupted, asked_to_end
+from .log import Log, read_log
 from .progress import progress
+from .schedules import factor
+from .step import Alone, bound, derive_shards
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to train; the defaults are those of the NTM paper's copy task."""
-
-    steps: int = 40_000
-    """Number of updates."""
-    batch: int = 1
-    optimiser: str = "rmsprop"
-    learning_rate: float = 1e-4
-    decay: float = 1.0
-    """The learning rate falls linearly to this fraction of itself at the last step; 1 keeps it."""
-    clip: float = 10.0
-    """Every entry of the gradient is clipped to +-this."""
-    seed: int = 0
-    eval_every: int = 2_000
-    """Steps between evaluations on fresh sequences; there is always one at the end."""
-    eval_batches: int = 20
-    eval_batch: int = 50
-    log_every: int = 500
-    """Steps that one line of the log averages over."""
-    checkpoint_every: int = 0
-    """Steps between checkpoints, 0 for one at the end only."""
-
-    def __post_init__(self):
-        counts = ("steps", "batch", "eval_every", "eval_batches", "eval_batch", "log_every")
-        check_settings(
-            self,
-            at_least=dict.fromkeys(counts, 1) | {"seed": 0, "checkpoint_every": 0},
-            positive=("learning_rate", "clip"),
-            one_of={"optimiser": OPTIMISERS},
-        )
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"Settings: decay must be from 0 to 1, got {self.decay!r}")
-
-
-def train(model, task, settings, directory=None, *, watch=None, quiet=False):
+def train(model, task, settings, directory=None, *, resume=False, previous=False, watch=None, quiet=False,
+          group=None, config=None):  # fmt: skip
     """Train ``model`` on ``task``; return the parameters and the events that were logged.
 
-    Two independent generators come from ``settings.seed``, for initialisation and data; a third, of
-    its own, draws the sequences of evaluations, so that evaluating changes no training.
-    ``watch(step, params, metrics)``, if given, is called after every step with the metrics of the
-    sequences just trained on (before the update).  Without ``directory`` nothing is written.
+    Two independent generators come from ``settings.seed``, for initialisation and data; those of
+    evaluations are their own, so that evaluating changes no training.  ``watch(step, params, metrics)``, if
+    given, is called after every step with the metrics of the sequences just trained on (before the update).
+    Without ``directory`` nothing is written.  ``resume``: go on from its last checkpoint; a finished run is
+    left as it is, one without a checkpoint starts afresh.  ``previous``: if that checkpoint is damaged, from
+    the one before it.  ``group``: who shares the work (``step.Alone``, or ``mpi.Group``).  ``config``: what
+    config.json is to hold; made from the settings if None.
+
+    ``RunRefused`` if the directory holds a run and this is none, or other settings; ``Damaged`` for a
+    checkpoint that is; ``NotFinite`` for a loss or gradient that is no number; ``Interrupted`` after Ctrl-C.
     """
-    for_params, for_data = np.random.default_rng(settings.seed).spawn(2)
-    params = model.init(for_params)
-    optimiser = OPTIMISERS[settings.optimiser](params, learning_rate=settings.learning_rate)
-    directory = None if directory is None else Path(directory)
-    log = Log(None if directory is None else directory / "log.jsonl")
-    if directory is not None:
-        write_config(directory, model, task, settings)
-    started, sums, count = time.perf_counter(), {}, 0
-    with progress(settings.steps, quiet=quiet) as shown:
-        for step in range(1, settings.steps + 1):
-            batch = task.batch(for_data, settings.batch, dtype=model.dtype)
-            done = (step - 1) / max(1, settings.steps - 1)
-            optimiser.learning_rate = settings.learning_rate * (1 - (1 - settings.decay) * done)
-            loss, metrics = update(model, task, params, optimiser, batch, settings.clip)
-            metrics = {name: float(values.mean()) for name, values in metrics.items()} | {"nats": loss}
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"train: the loss is {loss} at step {step}")
-            for name, value in metrics.items():
-                sums[name] = sums.get(name, 0.0) + value
-            count += 1
-            if watch is not None:
-                watch(step, params, metrics)
-            if step % settings.log_every == 0 or step == settings.steps:
-                means = {name: value / count for name, value in sums.items()}
-                log.add("train", step=step, seconds=time.perf_counter() - started, **means)
-                shown(step, means)
-                sums, count = {}, 0
-            if step % settings.eval_every == 0 or step == settings.steps:
-                found = evaluate(model, task, params, settings)
-                log.add("evaluation", step=step, seconds=time.perf_counter() - started, **found)
-            last = step == settings.steps
-            if directory is not None and (
-                last or (settings.checkpoint_every and step % settings.checkpoint_every == 0)
-            ):
-                save(directory, params, step)
-    log.add("done", step=settings.steps, seconds=time.perf_counter() - started)
-    log.close()
-    return params, log.events
+    trainer = Trainer(model, task, settings, directory, group or Alone(), config)
+    if resume:
+        trainer.resume(previous)
+    else:
+        trainer.start()
+    return trainer.run(watch, quiet)
 
 
-def update(model, task, params, optimiser, batch, clip):
-    """One step: the loss in nats, and the metrics of the batch, both before the update."""
-    leaves = params.tensors()
-    outputs, _ = model.sequence(leaves, model.initial_state(leaves, batch.size), batch.inputs, batch.lengths)
-    loss = task.loss(outputs, batch)
-    gradient = params.gradient(loss, leaves)
-    clip_by_value(gradient, clip)
-    metrics = task.metrics(outputs.data, batch)
-    value = float(loss.data)
-    optimiser.step(gradient)
-    return value, metrics
+class Trainer:
+    """All that changes while ``train`` runs.  Rank 0 of a group writes; the others compute with it."""
 
+    def __init__(self, model, task, settings, directory, group, config):
+        self.model, self.task, self.settings, self.group = model, task, settings, group
+        self.directory = None if directory is None else Path(directory)
+        self.config = config or run_directory.plain_config(model, task, settings)
+        self._stages = tasks_of(task, settings.curriculum)
+        self._writes = self.directory is not None and group.rank == 0
+        self._path = self.directory / run_directory.LOG if self._writes else None
 
-def evaluate(model, task, params, settings, seed=10_000):
-    """Mean metrics over fresh sequences, the same for every call with the same ``seed``."""
-    rng, found = np.random.default_rng([settings.seed, seed]), {}
-    for _ in range(settings.eval_batches):
-        batch = task.batch(rng, settings.eval_batch, dtype=model.dtype)
-        state = model.initial_state(params, batch.size)
-        outputs, _ = model.sequence(params, state, batch.inputs, batch.lengths)
-        for name, values in task.metrics(outputs, batch).items():
-            found.setdefault(name, []).append(values)
-    return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
+    # ---- beginnings -----------------------------------------------------------
 
+    def start(self):
+        """A new run; RunRefused if the directory holds one."""
+        if self._writes:
+            run_directory.claim(self.directory)
+        self._begin_anew()
 
-def save(directory, params, step):
-    """Write the parameters of ``step``; the file appears whole or not at all."""
-    path = Path(directory) / "checkpoints" / f"step-{step:08d}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{name: to_numpy(value) for name, value in params.items()})
-    partial.replace(path)
-    return path
+    def _begin_anew(self):
+        self._begin(Log(self._path))
+        if self._writes:
+            run_directory.write_config(self.directory, self.config)
 
+    def _begin(self, log):
+        """All as before the first step."""
+        settings = self.settings
+        for_params, for_data = np.random.default_rng(settings.seed).spawn(2)
+        self.params = self.model.init(for_params)
+        self.optimiser = settings.make_optimiser(self.params)
+        self.draws = Draws(
+            self._stages[0][1], settings, for_data, self.model.dtype, self.group.own(settings.shards)
+        )
+        self.step, self.before = 0, 0.0
+        self.stage = self.drawn_stage = 0
+        self.place, self.piece, self.pieces, self.states = None, 0, [], None
+        self.sums, self.count = {}, 0
+        self.best, self.best_step, self.best_flat, self.worse, self.ended = None, 0, None, 0, False
+        self.log = log
 
-def write_config(directory, model, task, settings):
-    """Every setting of the run, resolved, as JSON."""
-    directory.mkdir(parents=True, exist_ok=True)
-    config = {
-        "model": {"name": type(model).__name__, **asdict(model)},
-        "task": {"name": type(task).__name__, **asdict(task)},
-        "training": asdict(settings),
-    }
-    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    def resume(self, previous=False):
+        """Go on from the last checkpoint of the directory, with the same settings."""
+        if self.directory is None:
+            raise ValueError("train: resume needs the directory of a run")
+        run_directory.refuse_other(self.directory, self.config)
+        found = checkpoint.newest(self.directory, skip_damaged=previous)
+        if found is None:
+            self._begin_anew()
+        elif found.facts["ended"]:
+            self._begin(Log())
+            self.log.events = read_log(self.directory / "log.jsonl")
+            snapshot.unpack(self, found)
+        else:
+            self._begin(Log(self._path, position=found.facts["log"]))
+            snapshot.unpack(self, found)
+            self.log.add(
+                "resumed", step=self.step, seconds=self.before, skipped=list(map(str, found.skipped))
+            )
+
+    # ---- the loop -------------------------------------------------------------
+
+    def run(self, watch=None, quiet=False):
+        """To the last step; returns parameters and events."""
+        if self.ended:
+            return self.selected(), self.log.events
+        self._started = self._shown = time.perf_counter()
+        quiet = quiet or self.group.rank > 0
+        with (
+            closing(self.log),
+            asked_to_end() as asked,
+            progress(self.settings.steps, quiet, self.step) as shown,
+            np.errstate(all="ignore"),  # what is not finite is found and named
+        ):
+            while not self.ended:
+                metrics = self._one_step()
+                if watch is not None:
+                    watch(self.step, self.params, metrics)
+                self._account(metrics, shown)
+                if not self.ended and self._any(asked()):
+                    self._stop()
+        return self.selected(), self.log.events
+
+    def _one_step(self):
+        settings, task = self.settings, self.draws.task
+        if self.piece == len(self.pieces):
+            self.draw()
+        batches = self.pieces[self.piece]
+        rate = factor(
+            self.step + 1,
+            settings.steps,
+            schedule=settings.schedule,
+            warmup=settings.warmup,
+            decay=settings.decay,
+        )
+        self.optimiser.learning_rate = settings.learning_rate * rate
+        loss, metrics, gradient, after = derive_shards(
+            self.model, task, self.params, batches, self.states, settings, self.group
+        )
+        if not (np.isfinite(loss) and is_finite(gradient)):
+            self._fail(loss, batches)
+        bound(gradient, settings)
+        self.optimiser.step(gradient)
+        self.step, self.piece = self.step + 1, self.piece + 1
+        self.states = after
+        return metrics | {"nats": loss}
+
+    def draw(self):
+        """The next batch, cut along time if the settings say so."""
+        self.drawn_stage = self.stage
+        self.draws.turn_to(self._stages[self.stage][1])
+        self.place = self.draws.place() if self.settings.truncate else None
+        cut = [pieces(batch, self.settings.truncate) for batch in self.draws.draw()]
+        self.pieces, self.piece = list(zip(*cut)), 0
+        if self.states is None or not getattr(self.task, "continues", False):
+            self.states = [None] * len(cut)
+
+    def _account(self, metrics, shown):
+        """Log, evaluate and keep what this step is due."""
+        settings, step = self.settings, self.step
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        last, now = step == settings.steps, time.perf_counter()
+        logged = last or step % settings.log_every == 0
+        if logged or now > self._shown + 1:
+            self._shown = now
+            means = {name: value / self.count for name, value in self.sums.items()}
+            shown(step, means)
+        if logged:
+            self.log.add("train", step=step, seconds=self.seconds(), **means)
+            self.sums, self.count = {}, 0
+        if last or step % settings.eval_every == 0:
+            last = self._evaluate() or last
+        self._next_stage()
+        if last:
+            self._end()
+        if last or (settings.checkpoint_every and step % settings.checkpoint_every == 0):
+            self.save()
+
+    def seconds(self):
+        return self.before + time.perf_counter() - self._started
+
+    def _any(self, asked):
+        """Whether any process of the group was asked to end; all end at the same step."""
+        return asked if self.group.size == 1 else any(self.group.collected(asked))
+
+    # ---- evaluations ----------------------------------------------------------
+
+    def _evaluate(self):
+        """Log metrics on the validation split; whether training ends by them."""
+        settings, metric = self.settings, self.task.metric
+        found = evaluate(self.model, self.task, self.params, settings)
+        if better(self.task, found[metric], self.best):
+            self.best, self.best_step, self.worse = found[metric], self.step, 0
+            self.best_flat = self.params.flat + 0
+        else:
+            self.worse += 1
+        self.log.add("evaluation", step=self.step, seconds=self.seconds(), **found)
+        self._judge_stage()
+        if settings.stop_at is not None and reached(self.task, found[metric], settings.stop_at):
+            return True
+        return bool(settings.patience) and self.worse >= settings.patience
+
+    def _judge_stage(self):
+        below = self.settings.curriculum_below
+        if below is None or self.stage + 1 == len(self._stages):
+            return
+        found = evaluate(self.model, self._stages[self.stage][1], self.params, self.settings)
+        if reached(self.task, found[self.task.metric], below):
+            self._turn(self.stage + 1)
+
+    def _next_stage(self):
+        while self.stage + 1 < len(self._stages) and self.step >= self._stages[self.stage + 1][0]:
+            self._turn(self.stage + 1)
+
+    def _turn(self, stage):
+        self.stage = stage  # from the next batch on
+        self.log.add("stage", step=self.step, seconds=self.seconds(), stage=stage)
+
+    # ---- ends -----------------------------------------------------------------
+
+    def selected(self):
+        """The parameters that the settings select."""
+        if self.settings.select == "best" and self.best_flat is not None:
+            chosen = self.params.copy()
+            with chosen.overwriting() as flat:
+                flat[...] = self.best_flat
+            return chosen
+        return self.params
+
+    def _end(self):
+        """The test split is read once, with the parameters that were selected."""
+        found = evaluate(self.model, self.task, self.selected(), self.settings, "test")
+        chosen = self.best_step if self.settings.select == "best" else self.step
+        self.log.add("test", step=self.step, seconds=self.seconds(), of_step=chosen, **found)
+        self.log.add("done", step=self.step, seconds=self.seconds())
+        self.ended = True
+
+    def _stop(self):
+        """Asked to end: save, and say how to go on."""
+        self.log.add("stopped", step=self.step, seconds=self.seconds())
+        if self.directory is None:
+            raise Interrupted(f"stopped after step {self.step}; nothing was saved, as there is no directory")
+        self.save()
+        raise Interrupted(
+            f"stopped after step {self.step} and saved; go on with: scratchattn train --resume "
+            f"{self.directory}"
+        )
+
+    def _fail(self, loss, batches):
+        """What is not finite, where it was first, and all that is needed to see it again."""
+        what = f"the loss is {loss}" if not np.isfinite(loss) else "the gradient is not finite"
+        first = None
+        for batch, state in zip(batches, self.states):
+            first = first or first_not_finite(
+                self.model, self.draws.task, self.params, batch, state, self.settings
+            )
+        first = first or f"nothing in the reference engine, so the engine {self.model.engine} went first"
+        said = f"train: {what} at step {self.step + 1}; what went first: {first}"
+        self.log.add("failed", step=self.step + 1, seconds=self.seconds(), why=said)
+        if self.directory is not None:
+            path = run_directory.keep_failure(
+                self.directory, self.params, batches, self.states, self.step + 1
+            )
+            said += f"; the state before it is in {path}, scratchattn.training.replay makes the step again"
+        raise NotFinite(said, first)
+
+    def save(self):
+        """A checkpoint of this step; every process of a group takes part."""
+        arrays, facts = snapshot.packed(self)
+        if self._writes:
+            checkpoint.save(self.directory, self.step, arrays, facts)
+            if self.settings.keep:
+                checkpoint.prune(self.directory, self.settings.keep)

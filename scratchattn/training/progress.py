@@ -6,12 +6,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(steps, quiet=False):
-    """Yield ``shown(step, metrics)``: where we are, how fast, how long still; on standard error."""
+def progress(steps, quiet=False, start=0):
+    """Yield ``shown(step, metrics)``: where we are, how fast, how long still; on standard error.
+
+    ``start``: the steps that were made before, by a run that this one resumes.
+    """
     if quiet:
         yield lambda step, metrics: None
         return
-    started, bar, last = time.perf_counter(), _bar(steps), [0]
+    started, bar, last = time.perf_counter(), _bar(steps, start), [start]
 
     def shown(step, metrics):
         told = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
@@ -22,7 +25,7 @@ def progress(steps, quiet=False):
         if step < steps and step - last[0] < steps / 20:  # a log wants twenty lines, not two hundred
             return
         last[0] = step
-        rate = step / (time.perf_counter() - started)
+        rate = (step - start) / (time.perf_counter() - started)
         left = (steps - step) / rate
         print(f"step {step}/{steps}  {told}  {rate:.0f}/s  {left:.0f} s left", file=sys.stderr, flush=True)
 
@@ -33,11 +36,11 @@ def progress(steps, quiet=False):
             bar.close()
 
 
-def _bar(steps):
+def _bar(steps, start):
     if not sys.stderr.isatty():
         return None
     try:
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm(total=steps, unit="step", file=sys.stderr)
+    return tqdm(total=steps, initial=start, unit="step", file=sys.stderr)

@@ -1,0 +1,41 @@
+"""``scratchattn eval``: the metrics of a run's parameters."""
+
+from pathlib import Path
+
+from . import runs, verb
+
+
+def add_parser(verbs):
+    parser = verb.add(
+        verbs,
+        "eval",
+        run,
+        "measure a trained model",
+        "With the parameters that the run's settings select, on the split asked for; --set changes settings\n"
+        "of the task (longer sequences) or of the evaluation.  JSON keys: run, step, split, metrics.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="a run's directory")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated"
+    )
+    parser.add_argument(
+        "--previous", action="store_true", help="skip a damaged checkpoint for the one before"
+    )
+
+
+def run(args, screen):
+    from .. import backend
+    from ..training import configure, evaluate, read_config
+
+    trained, _ = runs.read_run(args.directory)
+    with runs.settings_in_words(), runs.run_in_words():
+        wished = configure(file=read_config(args.directory), wishes=args.set)
+    if wished.model != trained.model:
+        raise verb.Misuse(f"--set must leave the model as it was trained, {trained.model}")
+    with backend.use("cupy" if wished.device == "gpu" else "numpy"):
+        params, step = runs.parameters_of(trained, args.directory, args.previous)
+        metrics = evaluate(wished.model, wished.task, params, wished.settings, args.split)
+    for name, value in metrics.items():
+        screen.say(f"{name} {value:.6g}  ({args.split}, parameters of step {step})")
+    return {"run": str(Path(args.directory)), "step": step, "split": args.split, "metrics": metrics}, 0

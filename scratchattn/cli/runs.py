@@ -1,0 +1,119 @@
+"""What the verbs on runs share: settings on the command line, a run's directory read back."""
+
+import contextlib
+from pathlib import Path
+
+from . import verb
+
+
+def add_settings(parser):
+    """The options that configure a run."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated"
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings from a TOML file, or a run's config.json")
+    parser.add_argument("--seed", type=int, help="of the parameters and the data; 0 without it")
+
+
+def configured(args, resumed=None):
+    """The Configuration that the arguments describe; those of the run ``resumed`` where they say nothing."""
+    from ..training import configure, read_config
+
+    with settings_in_words():
+        file = args.config
+        if resumed is not None and file is None and not (args.model or args.task):
+            file = read_config(resumed)
+        found = configure(
+            args.model, args.task, file=file, wishes=args.set, seed=args.seed, device=args.device
+        )
+        found.try_out()
+        return found
+
+
+def default_directory(configuration):
+    names = [configuration.names[part].rpartition(":")[2] for part in ("model", "task")]
+    return Path("runs") / f"{names[0]}-{names[1]}-{configuration.settings.seed}"
+
+
+def read_run(directory):
+    """(Configuration, events) of the run in ``directory``."""
+    from ..training import configure, read_config, read_log
+
+    with settings_in_words(), run_in_words():
+        configuration = configure(file=read_config(directory))
+        path = Path(directory) / "log.jsonl"
+        return configuration, read_log(path) if path.exists() else []
+
+
+def parameters_of(configuration, directory, previous=False):
+    """(Params, step) of the run's newest checkpoint; Misuse if it has none."""
+    from .. import backend
+    from ..training import newest
+
+    with run_in_words():
+        found = newest(directory, skip_damaged=previous)
+    if found is None:
+        raise verb.Misuse(
+            f"{directory} has no checkpoint yet; go on with: scratchattn train --resume {directory}"
+        )
+    import numpy as np
+
+    params = configuration.model.init(np.random.default_rng(0))
+    flat = found.arrays["best"] if configuration.settings.select == "best" else None
+    with params.overwriting() as into:
+        if flat is not None:
+            into[...] = backend.asarray(flat)
+        else:
+            for name, value in params.items():
+                value[...] = backend.asarray(found.arrays[f"parameters/{name}"])
+    return params, found.step
+
+
+def last_metrics(events):
+    """The metrics of the last look at the test split, or of the last evaluation before there was one."""
+    for kind in ("test", "evaluation"):
+        for event in reversed(events):
+            if event["event"] == kind:
+                return {k: v for k, v in event.items() if k not in ("event", "step", "seconds", "of_step")}
+    return {}
+
+
+@contextlib.contextmanager
+def settings_in_words():
+    """What is wrong with settings becomes a message and exit status 2."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as wrong:
+        raise verb.Misuse(_said(wrong)) from wrong
+
+
+@contextlib.contextmanager
+def run_in_words():
+    """What is wrong with a run's directory becomes a message and exit status 2, a training that failed 1."""
+    from ..training import Damaged, NotFinite, RunRefused
+
+    try:
+        yield
+    except (Damaged, RunRefused, OSError) as wrong:
+        raise verb.Misuse(_said(wrong)) from wrong
+    except NotFinite as wrong:
+        raise verb.Failed(str(wrong)) from wrong
+
+
+def _said(wrong):
+    if isinstance(wrong, OSError) and wrong.filename is not None:
+        return f"{wrong.filename}: {wrong.strerror}"
+    return str(wrong)
+
+
+def write_report(directory, out=None, previous=False):
+    """Draw the report of the run in ``directory``; returns the path of the page."""
+    from ..report.ntm import ntm_page
+
+    configuration, events = read_run(directory)
+    params, _ = parameters_of(configuration, directory, previous)
+    page = ntm_page(configuration.model, params, configuration.task, configuration.settings, events)
+    path = Path(out or Path(directory) / "report.html")
+    with run_in_words():
+        path.write_text(page, encoding="utf-8")
+    return path

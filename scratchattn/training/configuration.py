@@ -1,0 +1,258 @@
+"""What is trained on what, and how: from names, a file and single wishes to three dataclasses.
+
+A file is TOML, or the ``config.json`` of a run:
+
+    [model]                 [task]                  [training]
+    name = "ntm"            name = "copy"           steps = 20_000
+    rows = 64               longest = 10            learning_rate = 1e-3
+
+A wish is NAME=VALUE or, where two of the three know the name, model.NAME=VALUE.  Sizes that the task
+determines (``inputs``, ``outputs``) are taken from it.  Names may be ``file.py:name``: dataclasses with the
+methods that ``models`` and ``tasks`` describe.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models import MODELS
+from ..tasks import TASKS
+from . import user_file
+from .curriculum import tasks_of
+from .settings import Settings
+from .wishes import convert, field_types
+
+PARTS = ("model", "task", "training")
+NEEDED = {
+    "model": ("init", "initial_state", "sequence"),
+    "task": ("loss", "metrics", "metric"),
+}
+_TABLES = {"model": MODELS, "task": TASKS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A resolved run: the names as given and the three dataclasses with all their settings."""
+
+    names: dict[str, str]
+    """model and task: a name of ours, or an absolute file.py:name."""
+    model: Any
+    task: Any
+    settings: Settings
+    device: str = "cpu"
+
+    def as_dict(self):
+        """Plain data for JSON, from which ``configure`` makes the same again."""
+        files = {n: user_file.split(name) for n, name in self.names.items()}
+        digests = {n: hashlib.sha256(Path(f[0]).read_bytes()).hexdigest() for n, f in files.items() if f}
+        return {
+            "model": {"name": self.names["model"], **dataclasses.asdict(self.model)},
+            "task": {"name": self.names["task"], **dataclasses.asdict(self.task)},
+            "training": dataclasses.asdict(self.settings),
+            "device": self.device,
+            **({"files": digests} if digests else {}),
+        }
+
+    def try_out(self):
+        """One sequence forward, to see that model and task fit; ValueError if they do not."""
+        try:
+            rng = np.random.default_rng(0)
+            params, dtype = self.model.init(rng), self.model.dtype
+            drawn = hasattr(self.task, "batch")
+            batch = (
+                self.task.batch(rng, 1, dtype=dtype)
+                if drawn
+                else self.task.take("train", np.arange(1), dtype=dtype)
+            )
+            state = self.model.initial_state(params, batch.size)
+            outputs, _ = self.model.sequence(params, state, batch.inputs, batch.lengths)
+            self.task.loss(outputs, batch), self.task.metrics(outputs, batch)[self.task.metric]
+        except Exception as failure:
+            said = f"{type(failure).__name__}: {failure}"
+            raise ValueError(
+                f"the model {self.names['model']} and the task {self.names['task']} do not fit: {said}"
+            ) from failure
+
+    def digest(self):
+        """SHA-256 of all settings, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=None):
+    """A Configuration.  ``file``: a path, or what it would hold.  ``wishes``: texts NAME=VALUE.
+
+    A later source wins: defaults, file, wishes, then ``model``, ``task``, ``seed`` and ``device``.
+    ValueError or TypeError, naming the setting, for whatever does not fit.
+    """
+    given = _given(file)
+    names = {
+        "model": model or given["model"].pop("name", None),
+        "task": task or given["task"].pop("name", None),
+    }
+    for part in names:
+        given[part].pop("name", None)
+        if names[part] is None:
+            known = ", ".join(_TABLES[part])
+            raise ValueError(
+                f"which {part}? give its name, or [{part}] name = ... in a file; there are {known}"
+            )
+    classes = {part: _class(part, name) for part, name in names.items()} | {"training": Settings}
+    types = {part: field_types(kind) for part, kind in classes.items()}
+    for wish in wishes:
+        part, name, value = _wish(wish, types)
+        given[part][name] = value
+    if seed is not None:
+        given["training"]["seed"] = seed
+    made_task = _made(classes["task"], types["task"], given["task"], "task")
+    sizes = _sizes(classes["model"], made_task, names, given["model"])
+    settings = _made(Settings, types["training"], given["training"], "training")
+    made_model = _made(classes["model"], types["model"], given["model"], "model", sizes)
+    tasks_of(made_task, settings.curriculum)
+    _fit("model", made_model, names["model"])
+    _fit("task", made_task, names["task"])
+    return Configuration(
+        {part: _absolute(name) for part, name in names.items()}, made_model, made_task, settings,
+        device or given["device"] or "cpu",
+    )  # fmt: skip
+
+
+def differences(before, now):
+    """Sentences: which settings of two ``Configuration.as_dict()`` are not the same."""
+    told = []
+    for part in (*PARTS, "files"):
+        old, new = before.get(part, {}), now.get(part, {})
+        for name in sorted(set(old) | set(new)):
+            if old.get(name) != new.get(name):
+                if part == "files":
+                    told.append(f"the file of the {name} has changed since")
+                else:
+                    told.append(f"{part}.{name} was {old.get(name)!r} and is {new.get(name)!r}")
+    if before.get("device") != now.get("device"):
+        told.append(f"device was {before.get('device')} and is {now.get('device')}")
+    return told
+
+
+def nearest(name, names):
+    """A clause that suggests what ``name`` may have meant, or an empty one."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = close or [known for known in names if len(name) > 2 and name in known][:3]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _given(file):
+    """The tables of ``file`` as dictionaries of their own."""
+    if file is None:
+        found: dict = {}
+    elif isinstance(file, dict):
+        found = file
+    else:
+        found = _read(Path(file))
+    for key in found:
+        if key not in (*PARTS, "device", "files", "environment"):
+            raise ValueError(
+                f"{file}: no table is called {key!r}{nearest(key, PARTS)}; there are {', '.join(PARTS)}"
+            )
+    for part in PARTS:
+        if not isinstance(found.get(part, {}), dict):
+            raise ValueError(f"{file}: {part} must be a table of settings, [{part}], got {found[part]!r}")
+    return {part: dict(found.get(part, {})) for part in PARTS} | {"device": found.get("device")}
+
+
+def _read(path):
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as failure:
+        raise ValueError(f"{path} cannot be read: {getattr(failure, 'strerror', None) or failure}") from None
+    try:
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as failure:
+        raise ValueError(f"{path} is not {path.suffix[1:].upper() or 'TOML'}: {failure}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: tables of settings expected, got {type(found).__name__}")
+    return found
+
+
+def _class(part, name):
+    """The dataclass ``name``, of ours or in a file."""
+    if (place := user_file.split(name)) is None:
+        table = _TABLES[part]
+        if name not in table:
+            raise ValueError(
+                f"no {part} is called {name!r}{nearest(name, list(table))}; there are {', '.join(table)}"
+            )
+        return table[name]
+    module = user_file.load(place[0])
+    found = getattr(module, place[1], None)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        own = [n for n, v in vars(module).items() if isinstance(v, type) and dataclasses.is_dataclass(v)]
+        raise ValueError(f"{place[0]} has no dataclass {place[1]}{nearest(place[1], own)}; it has {own}")
+    return found
+
+
+def _wish(text, types):
+    """(part, setting, value) of NAME=VALUE or part.NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    name = name.strip()
+    if not equals:
+        raise ValueError(f"--set takes NAME=VALUE, got {text!r}")
+    part, dot, inner = name.partition(".")
+    if dot and part in PARTS:
+        owners, name = [part], inner
+    else:
+        owners = [part for part in PARTS if name in types[part]]
+    if len(owners) > 1:
+        told = " or ".join(f"{part}.{name}" for part in owners)
+        raise ValueError(f"{name} is a setting of more than one: say {told}")
+    if not owners or name not in types[owners[0]]:
+        known = sorted({n for part in owners or PARTS for n in types[part]})
+        raise ValueError(f"no setting is called {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+    return owners[0], name, value.strip()
+
+
+def _made(kind, types, given, part, sizes=()):
+    """An instance of the dataclass ``kind`` from ``given`` and ``sizes``."""
+    for name, value in given.items():
+        if name not in types:
+            raise ValueError(
+                f"no setting of the {part} is called {name!r}{nearest(name, list(types))}; "
+                f"there are {', '.join(types)}"
+            )
+        if name in sizes and value != sizes[name] and str(value) != str(sizes[name]):
+            raise ValueError(f"{name} comes from the task and is {sizes[name]}, got {value!r}")
+    own = {name: convert(name, types[name], value) for name, value in given.items()}
+    return kind(**own | dict(sizes))
+
+
+def _sizes(kind, task, names, given):
+    """What the model needs and the task determines, unless it is ``given`` and the task says nothing."""
+    required = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    for name in required:
+        if not hasattr(task, name) and name not in given:
+            raise ValueError(
+                f"the model {names['model']} does not fit the task {names['task']}: it needs {name}, "
+                "which the task does not have"
+            )
+    return {name: getattr(task, name) for name in required if hasattr(task, name)}
+
+
+def _fit(part, made, name):
+    for word in NEEDED[part]:
+        if not hasattr(made, word):
+            raise ValueError(f"the {part} {name} has no {word}; it needs {', '.join(NEEDED[part])}")
+    if part == "task" and not (hasattr(made, "batch") or hasattr(made, "take")):
+        raise ValueError(f"the task {name} has neither batch nor take, so there is no data to draw")
+
+
+def _absolute(name):
+    place = user_file.split(name)
+    return f"{Path(place[0]).resolve()}:{place[1]}" if place else name

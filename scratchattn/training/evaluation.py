@@ -1,0 +1,54 @@
+"""Metrics on data that were not trained on."""
+
+import numpy as np
+
+_SEEDS = {"validation": 10_000, "test": 20_000}  # beside the run's own: other sequences than any trained on
+
+
+def evaluate(model, task, params, settings, split="validation"):
+    """Mean metrics over ``split``, a dictionary of floats.
+
+    Of a task that draws its data: ``eval_batches`` batches of fresh sequences, for one seed and split always
+    the same.  Of a data set that has an end: its first so many batches, or all of it.
+    """
+    found: dict[str, list] = {}
+    for batch in _batches(model, task, settings, split):
+        state = model.initial_state(params, batch.size)
+        outputs, _ = model.sequence(params, state, batch.inputs, batch.lengths)
+        for name, values in task.metrics(outputs, batch).items():
+            found.setdefault(name, []).append(values)
+    return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
+
+
+def _batches(model, task, settings, split):
+    if split not in _SEEDS:
+        raise ValueError(f"evaluate: split must be one of {list(_SEEDS)}, got {split!r}")
+    if hasattr(task, "batch"):
+        rng = np.random.default_rng([settings.seed, _SEEDS[split]])
+        for _ in range(max(1, settings.eval_batches)):
+            yield task.batch(rng, settings.eval_batch, dtype=model.dtype)
+        return
+    count = task.examples(split)
+    if count == 0:
+        raise ValueError(f"evaluate: {type(task).__name__} has no examples in its {split} split")
+    if settings.eval_batches:
+        count = min(count, settings.eval_batches * settings.eval_batch)
+    for start in range(0, count, settings.eval_batch):
+        indices = np.arange(start, min(start + settings.eval_batch, count))
+        yield task.take(split, indices, dtype=model.dtype)
+
+
+def better(task, found, best):
+    """Whether metric ``found`` of ``task`` is better than ``best`` (None: there is none yet)."""
+    if best is None:
+        return found == found
+    return found > best if larger_is_better(task) else found < best
+
+
+def reached(task, found, wanted):
+    """Whether metric ``found`` is at least as good as ``wanted``."""
+    return found >= wanted if larger_is_better(task) else found <= wanted
+
+
+def larger_is_better(task):
+    return bool(getattr(task, "larger_is_better", False))

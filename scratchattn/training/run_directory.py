@@ -1,0 +1,106 @@
+"""A run's directory: who may write into it, its config.json, and what a failure leaves there."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .. import backend
+from ..backend import to_numpy
+from .archive import read_archive, write_archive
+from .configuration import differences
+from .step import derive, leaves_of, refilled
+from .whole_file import replacing
+
+
+class RunRefused(ValueError):
+    """A directory holds a run, or another one, or none; the message says what to do."""
+
+
+CONFIG, LOG = "config.json", "log.jsonl"
+
+
+def claim(directory):
+    """Make ``directory``; RunRefused if it holds a run already or is none."""
+    if directory.exists() and not directory.is_dir():
+        raise RunRefused(f"{directory} is no directory; name another one")
+    if (directory / LOG).exists() or (directory / CONFIG).exists():
+        raise RunRefused(
+            f"{directory} holds a run already; name another directory, or go on with it by "
+            f"--resume {directory}"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def plain_config(model, task, settings):
+    """What config.json holds of a run that was made from objects, not from names."""
+    parts = {"model": model, "task": task, "training": settings}
+    found = {part: dataclasses.asdict(made) for part, made in parts.items()}
+    for part in ("model", "task"):
+        found[part] = {"name": type(parts[part]).__name__, **found[part]}
+    return found
+
+
+def write_config(directory, config):
+    """Write config.json, whole or not at all."""
+    with replacing(Path(directory) / CONFIG) as file:
+        file.write((json.dumps(config, indent=2) + "\n").encode())
+
+
+def read_config(directory):
+    """The configuration of the run in ``directory``; RunRefused if it holds none."""
+    path = Path(directory) / CONFIG
+    if not Path(directory).is_dir():
+        raise RunRefused(f"there is no directory {directory}")
+    if not path.is_file():
+        raise RunRefused(f"{directory} is not the directory of a run: it has no {CONFIG}")
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as wrong:
+        raise RunRefused(f"{path} cannot be read: {wrong}") from None
+
+
+def refuse_other(directory, config):
+    """RunRefused unless the run in ``directory`` has the settings of ``config``."""
+    other = differences(read_config(directory), json.loads(json.dumps(config)))
+    if other:
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        raise RunRefused(
+            f"{directory} was begun with other settings: {'; '.join(other[:3])}{more}; leave them out, or "
+            "begin another run"
+        )
+
+
+def keep_failure(directory, params, batches, states, step):
+    """Write what the step needs that could not be made; returns the file's path."""
+    arrays = {f"parameters/{name}": to_numpy(value) for name, value in params.items()}
+    for k, (batch, state) in enumerate(zip(batches, states)):
+        arrays |= dict(leaves_of(batch, f"batch/{k}")) | dict(leaves_of(state, f"state/{k}"))
+    path = Path(directory) / "failure.npz"
+    return write_archive(path, arrays, {"step": step, "shards": len(batches)})
+
+
+def replay(directory, model, task, settings):
+    """Make the step again that ended the run in ``directory``: a list, for each shard, of loss and gradient.
+
+    What is not finite comes out as it did; nothing is changed.
+    """
+    arrays, facts = read_archive(Path(directory) / "failure.npz")
+    params = model.init(np.random.default_rng(0))
+    params.assign({name: backend.asarray(arrays[f"parameters/{name}"]) for name in params})
+    found = []
+    for k in range(facts["shards"]):
+        like = task.batch(np.random.default_rng(0), 1, dtype=model.dtype)
+        batch = type(like)(*[_part(arrays, f"batch/{k}/{name}") for name in like._fields])
+        state = None
+        if any(name.startswith(f"state/{k}/") for name in arrays):
+            state = refilled(model.initial_state(params, batch.size), arrays, f"state/{k}")
+        with np.errstate(all="ignore"):
+            loss, _, gradient, _ = derive(model, task, params, batch, state, settings)
+        found.append((loss, gradient))
+    return found
+
+
+def _part(arrays, name):
+    return backend.asarray(arrays[name]) if name in arrays else None

@@ -1,0 +1,115 @@
+"""One update: the loss of a batch, its gradient, the bounds on it, the optimiser's step.
+
+A batch in several shards has the gradient of its shards' mean, added in the order of the shards whoever
+computed them; so one process, and many that share the shards, make the same bits.
+"""
+
+import numpy as np
+
+from .. import backend
+from ..backend import to_numpy
+from ..ops.cotangents import clip_cotangent
+from ..parameters import Params
+from ..tape import Tensor
+from .clipping import clip_by_norm, clip_by_value
+
+
+class Alone:
+    """The group of a process that computes all shards itself; ``mpi.Group`` is the other one."""
+
+    rank, size = 0, 1
+
+    def own(self, shards):
+        """Numbers of the shards that this process computes."""
+        return range(shards)
+
+    def gathered(self, rows):
+        """Rows (own shards, n) of this process -> those of all shards, in order."""
+        return rows
+
+    def collected(self, facts):
+        """A list of what each process gave."""
+        return [facts]
+
+
+def update(model, task, params, optimiser, batch, settings):
+    """One step on one undivided ``batch``: the loss in nats, the metrics, both before the update."""
+    value, metrics, gradient, _ = derive(model, task, params, batch, None, settings)
+    bound(gradient, settings)
+    optimiser.step(gradient)
+    return value, {name: float(values.mean()) for name, values in metrics.items()}
+
+
+def derive(model, task, params, batch, state, settings):
+    """Loss, metrics, gradient (a Params), the state after the last step as arrays; nothing is changed.
+
+    ``state``: where the batch goes on from, or None for the model's initial one.
+    """
+    leaves = params.tensors()
+    if state is None:
+        state = model.initial_state(leaves, batch.size)
+    outputs, last = model.sequence(leaves, state, batch.inputs, batch.lengths)
+    shown = clip_cotangent(outputs, limit=settings.clip_outputs) if settings.clip_outputs else outputs
+    loss = task.loss(shown, batch)
+    gradient = params.gradient(loss, leaves)
+    return float(loss.data), task.metrics(outputs.data, batch), gradient, arrays_of(last)
+
+
+def derive_shards(model, task, params, batches, states, settings, group):
+    """The same of a batch in shards: ``batches`` and ``states`` are lists of this process's own ones.
+
+    Loss and metrics are means over all shards; the states are those of the own ones.
+    """
+    if settings.shards == 1:
+        value, metrics, gradient, last = derive(model, task, params, batches[0], states[0], settings)
+        return value, {name: float(v.mean()) for name, v in metrics.items()}, gradient, [last]
+    rows, facts, after, names = [], [], [], None
+    for batch, state in zip(batches, states, strict=True):
+        value, metrics, gradient, last = derive(model, task, params, batch, state, settings)
+        names = sorted(metrics)
+        rows.append(gradient.flat)
+        facts.append([value, *(float(metrics[name].mean()) for name in names)])
+        after.append(last)
+    xp = backend.array_module(params.flat)
+    total = None
+    for row in group.gathered(xp.stack(rows)):
+        total = row + 0 if total is None else total + row
+    total /= settings.shards
+    means = np.mean(group.gathered(np.array(facts)), axis=0)
+    named = dict(zip(names, map(float, means[1:])))
+    return float(means[0]), named, Params(params.shapes, total), after
+
+
+def bound(gradient, settings):
+    """Clip ``gradient`` in place as ``settings`` say."""
+    if settings.clip:
+        clip_by_value(gradient, settings.clip)
+    if settings.clip_norm:
+        clip_by_norm(gradient, settings.clip_norm)
+
+
+def arrays_of(state):
+    """A state of tensors, arrays, None and tuples of these, without its recording."""
+    if isinstance(state, tuple):
+        parts = [arrays_of(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return state.data if isinstance(state, Tensor) else state
+
+
+def leaves_of(state, path="state"):
+    """(name, array) of every array in a state, on the host."""
+    if isinstance(state, tuple):
+        names = getattr(state, "_fields", range(len(state)))
+        for name, part in zip(names, state):
+            yield from leaves_of(part, f"{path}/{name}")
+    elif state is not None:
+        yield path, to_numpy(state)
+
+
+def refilled(state, arrays, path="state"):
+    """A state of the kind of ``state`` with the arrays that ``leaves_of`` named."""
+    if isinstance(state, tuple):
+        names = getattr(state, "_fields", range(len(state)))
+        parts = [refilled(part, arrays, f"{path}/{name}") for name, part in zip(names, state)]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return None if state is None else backend.asarray(arrays[path])
