@@ -21,7 +21,7 @@ from .. import __version__
 from .verb import Failed, Misuse, Screen, valid_json
 
 VERBS = {
-    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "evaluate", "show", "bench"),
+    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "evaluate", "show", "bench", "data"),
     "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -31,21 +31,7 @@ def add_parser(verbs):
     parser.add_argument("--format", choices=FORMATS, help="of an export: npz, if not told")
     parser.add_argument("--vectors", metavar="DIR", help="of a check: the exported vectors they answer")
     parser.add_argument("--partial", action="store_true", help="of a check: cases may lack an answer")
-    _let_options_stand_anywhere(parser)
-
-
-def _let_options_stand_anywhere(parser):
-    """argparse refuses ``export DIR --format json OP``: it has closed the list of ops before the option."""
-    plain = parser.parse_known_args
-
-    def intermixed(args=None, namespace=None):
-        parser.parse_known_args = plain  # which the next line comes back to
-        try:
-            return parser.parse_known_intermixed_args(args, namespace)
-        finally:
-            parser.parse_known_args = intermixed
-
-    parser.parse_known_args = intermixed
+    verb.let_options_stand_anywhere(parser)
 
 
 def run(args, screen):

@@ -31,6 +31,20 @@ def add(verbs, name, run, summary, description=""):
     return parser
 
 
+def let_options_stand_anywhere(parser):
+    """argparse refuses ``export DIR --format json OP``: it has closed the list of words before the option."""
+    plain = parser.parse_known_args
+
+    def intermixed(args=None, namespace=None):
+        parser.parse_known_args = plain  # which the next line comes back to
+        try:
+            return parser.parse_known_intermixed_args(args, namespace)
+        finally:
+            parser.parse_known_args = intermixed
+
+    parser.parse_known_args = intermixed
+
+
 class Screen:
     """Where a verb talks to a person: lines on stdout, a line that rewrites itself on a terminal.
 

@@ -1,0 +1,220 @@
+"""Put local files into the store: recognise, read to the last byte, compare, copy, record.
+
+All that is slow or may fail happens in a folder beside the sets, ``.adding-...``.  Then every file,
+whole and on the disk, gets its name by a rename, the record last.  So a name never holds half a
+file, and an add that fails, is interrupted or finds the disk full leaves the store as it was.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from ..readers.raw_file import unpacked
+from . import record as records
+from .digests import DIGESTS
+from .incoming import incoming
+from .kinds import KINDS, SPECIFIC, is_document
+from .record import NAME, RECORD, Refused, belongs, key, place_of
+from .sets import SETS
+
+SOURCE_MOST = 4000  # characters of a SOURCE.txt that go into the record
+
+
+class Staged(NamedTuple):
+    path: Path  # in the folder beside the sets
+    sha256: str
+    content: str  # SHA-256 of what is in it, unpacked
+    size: int
+    holds: dict
+
+
+def add(paths, kind=None, name=None, source=None, replace=False, progress=lambda text: None):
+    """Add the files under ``paths`` to a set and return what was done, as a dict for JSON.
+
+    ``kind`` is recognised and ``name`` follows from it if they are not told.  Refused for what cannot
+    be done, Damaged for a file that is, FileNotFoundError for a path that is not there; in each case
+    the store is as it was.
+    """
+    started = time.perf_counter()
+    if name is not None and not NAME.fullmatch(name):
+        raise Refused(f"--name must be small letters, digits, '_', '-' and '.', got {name!r}")
+    with ExitStack() as keep:
+        entries = incoming(paths, keep)
+        kind = kind or _recognised(entries, paths)
+        chosen, left_out = _chosen(entries, kind)
+        at = records.folder()
+        staging = _staging(at)
+        keep.callback(shutil.rmtree, staging, ignore_errors=True)
+        staged = {}
+        for i, (place, entry) in enumerate(chosen.items(), 1):
+            progress(f"{i} of {len(chosen)}  {entry.shown}")
+            staged[place] = _stage(entry, place, kind, staging / str(i), at)
+        name = name or _name(staged, kind, paths)
+        source = source or _source(staged) or ", ".join(map(str, paths))
+        record = records.load(name) or {"format": 1, "name": name, "kind": kind, "files": {}}
+        if record["kind"] != kind:
+            raise Refused(
+                f"{name} holds {record['kind']} files already, these are {kind}: give another --name"
+            )
+        report = _commit(staged, record, source, replace, at, staging)
+    report["left_out"] = left_out
+    report["seconds"] = round(time.perf_counter() - started, 2)
+    return report
+
+
+def _recognised(entries, paths):
+    kinds = [kind for kind in SPECIFIC if any(belongs(entry.place, kind) for entry in entries)]
+    if not kinds and any(belongs(entry.place, "text") for entry in entries):
+        kinds = ["text"]
+    told = ", ".join(map(str, paths))
+    if len(kinds) > 1:
+        raise Refused(f"{told}: files of several kinds, {' and '.join(kinds)}: name one before the path")
+    if not kinds:
+        forms = "; ".join(f"{kind}: {KINDS[kind].form}" for kind in KINDS)
+        raise Refused(f"{told}: no data file is recognised by its name ({forms})")
+    return kinds[0]
+
+
+def _chosen(entries, kind):
+    """Place -> entry for what is added, and the names of what is left out."""
+    chosen, left_out = {}, []
+    for entry in entries:
+        place = place_of(entry.place, kind)
+        if not (belongs(entry.place, kind) or is_document(place)):
+            if entry.named:
+                raise Refused(f"{entry.shown}: {kind} files are called {KINDS[kind].form}: rename it")
+            left_out.append(entry.place)
+        elif place not in chosen:
+            chosen[place] = entry
+        elif is_document(place):
+            left_out.append(entry.place)
+        elif entry.read() != chosen[place].read():
+            raise Refused(
+                f"{entry.shown} and {chosen[place].shown} differ and have one name: add one of them"
+            )
+    if all(map(is_document, chosen)):
+        raise Refused(f"there is no {kind} file in it; they are called {KINDS[kind].form}")
+    return dict(sorted(chosen.items())), left_out
+
+
+def _staging(at):
+    try:
+        at.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".adding-", dir=at))
+    except OSError as wrong:
+        raise _unwritable(at, wrong) from wrong
+
+
+def _unwritable(at, wrong):
+    return Refused(
+        f"{at} cannot be written: {wrong.strerror}: nothing was added; make room there, get the right "
+        "to write there, or set SCRATCHATTN_DATA to another folder"
+    )
+
+
+def _stage(entry, place, kind, path, at):
+    data = entry.read()
+    content = unpacked(data, entry.shown)
+    holds = {} if is_document(place) else KINDS[kind].read(content, entry.shown)
+    try:
+        records.write(path, data)
+    except OSError as wrong:
+        raise _unwritable(at, wrong) from wrong
+    digests = [hashlib.sha256(each).hexdigest() for each in (data, content)]
+    return Staged(path, *digests, len(data), holds)
+
+
+def _name(staged, kind, paths):
+    """The set that these files are known to be, or the one of this kind, or the name of the folder."""
+    if kind in SETS:
+        return kind
+    contents = {each.content for each in staged.values()}
+    for name, known in DIGESTS.items():
+        if SETS[name].kind == kind and contents & set(known.values()):
+            return name
+    stem = Path(paths[0]).resolve().name.partition(".")[0].lower()
+    name = "".join(c if NAME.fullmatch("a" + c) else "_" for c in stem).lstrip("_.-")
+    return name[:64] or kind
+
+
+def _source(staged):
+    for place, each in staged.items():
+        if is_document(place) and place.lower().startswith("source"):
+            return each.path.read_text(encoding="utf-8", errors="replace").strip()[:SOURCE_MOST]
+
+
+def _commit(staged, record, source, replace, at, staging):
+    """Refuse what would harm the set; then the renames, the record last."""
+    name, before = record["name"], record["files"]
+    there = {key(place): place for place in before}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    new, gone, warnings = {}, [], []
+    for place, each in staged.items():
+        old = there.get(key(place))
+        if old and before[old]["sha256"] == each.sha256 and (at / name / old).is_file():
+            continue
+        if old and before[old]["sha256"] != each.sha256 and not replace:
+            raise Refused(f"{name} has another {old} already: --replace puts this one in its place")
+        if old and old != place:
+            gone.append(old)
+        known = _known(name, place, each)
+        if known is False:
+            warnings.append(
+                f"{place} is not the {key(place)} that is known as {name}: "
+                "if it belongs to another data set, give that a --name of its own"
+            )
+        new[place] = {
+            "bytes": each.size,
+            "sha256": each.sha256,
+            "source": source,
+            "added": now,
+            "known": known,
+            "holds": each.holds,
+        }
+    after = {place: entry for place, entry in before.items() if place not in gone} | new
+    data = {place: entry["holds"] for place, entry in after.items() if not is_document(place)}
+    odd = KINDS[record["kind"]].together(data)
+    if new:
+        record = record | {"files": dict(sorted(after.items())), "odd": odd}
+        _rename(staged, new, gone, record, at, staging)
+    return {
+        "name": name,
+        "kind": record["kind"],
+        "folder": str(at / name),
+        "source": source,
+        "files": [{"file": place, **entry} for place, entry in new.items()],
+        "unchanged": len(staged) - len(new),
+        "bytes": sum(entry["bytes"] for entry in new.values()),
+        "warnings": warnings + odd,
+    }
+
+
+def _known(name, place, each):
+    """True if the contents are known, False if only the name is, None if neither."""
+    if any(each.content in known.values() for known in DIGESTS.values()):
+        return True
+    return False if key(place) in DIGESTS.get(name, {}) else None
+
+
+def _rename(staged, new, gone, record, at, staging):
+    try:
+        records.write(staging / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+        folders = {(at / record["name"] / place).parent for place in (*new, RECORD)}
+        for each in folders:
+            each.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise _unwritable(at, wrong) from wrong
+    for place in new:
+        os.replace(staged[place].path, at / record["name"] / place)
+    os.replace(staging / RECORD, at / record["name"] / RECORD)
+    for place in gone:
+        (at / record["name"] / place).unlink(missing_ok=True)
+    for each in folders:
+        records.settle(each)
