@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import struct
 import zipfile
 from itertools import pairwise
 
@@ -10,48 +9,13 @@ import numpy as np
 import pytest
 
 hypothesis = pytest.importorskip("hypothesis")
+from data_files import FORM, IMAGES, INK, LABELS, LENGTHS, POINTS, STORY, idx, ink, npz  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from scratchattn.tasks import readers  # noqa: E402
 from scratchattn.tasks.readers import Damaged  # noqa: E402
 from scratchattn.tasks.readers.raw_file import lines_of, text_of, unpacked  # noqa: E402
-
-STORY = (
-    "1 Mary moved to the bathroom.\n2 John took the apple there.\n3 Where is Mary? \tbathroom\t1\n"
-    "4 John took the milk.\n5 What is John carrying?\tapple,milk\t2 4\n"
-    "1 Sumit is tired.\n2 Where will sumit go?\tbedroom\t1\n"
-)
-
-
-def idx(array, code=8):
-    return bytes((0, 0, code, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-LABELS = np.array([7, 2], np.uint8)
-POINTS = np.array([[0, 0, 0], [3, -2, 1], [5, 1, 0], [0, 4, 0], [-1, 1, 1]], np.int16)
-LENGTHS = np.array([2, 3], np.int32)
-
-
-def npz(**arrays):
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
-def ink(*strokes, before="", root="WhiteboardCaptureSession"):
-    body = "\n".join(
-        "<Stroke>\n" + "\n".join(f'<Point x="{x}" y="{y}" time="{t}"/>' for x, y, t in stroke) + "\n</Stroke>"
-        for stroke in strokes
-    )
-    head = f'<?xml version="1.0" encoding="ISO-8859-1"?>\n{before}'
-    return f"{head}<{root}>\n<StrokeSet>\n{body}\n</StrokeSet>\n</{root}>\n".encode("latin-1")
-
-
-INK = ink([(10, 20, 0.0), (13, 18, 0.01)], [(13, 30, 0.5)])
-FORM = b"OCR:\n\nAs she spake\n\n\nCSR:\n\nAs she spoke\nto him.\n"
-
 
 # ---- what they return -------------------------------------------------------
 
@@ -358,9 +322,7 @@ def test_unequal_lines(tmp_path):
     (tmp_path / "t.en").write_text("a\nb\nc\n")
     (tmp_path / "t.de").write_text("a\nb\n")
     for order in (("t.en", "t.de"), ("t.de", "t.en")):
-        with pytest.raises(
-            Damaged, match=r"t\.de, line 2: the file ends here, but .* 3 .* 2|t\.de, line 2: .* 2 .* 3"
-        ):
+        with pytest.raises(Damaged, match=r"t\.de, line 2: the file ends here, .*t\.en only with line 3"):
             readers.read_parallel(*(tmp_path / name for name in order))
     with pytest.raises(TypeError, match="read_parallel: two paths or more expected, got 1"):
         readers.read_parallel(tmp_path / "t.en")

@@ -59,11 +59,11 @@ def _add(args, screen):
         try:
             report = add(paths, kind, name, args.source, args.replace, screen.progress)
         except Damaged as wrong:
-            raise verb.Misuse(f"{wrong}; nothing was added: get the file anew, or name its KIND") from wrong
-    count = len(report["files"])
+            raise verb.Misuse(f"{wrong}; nothing was added: get the file anew") from wrong
+    count = _counted(len(report["files"]), "file")
     same = f", {report['unchanged']} there already" if report["unchanged"] else ""
     size = f"{report['bytes']:,} bytes"
-    screen.say(f"{report['name']}: {count} {_files(count)} added, {size}{same}, in {report['folder']}")
+    screen.say(f"{report['name']}: {count} added, {size}{same}, in {report['folder']}")
     known = sum(entry["known"] is True for entry in report["files"])
     if known:
         screen.say(f"{known} of them known by their SHA-256")
@@ -115,7 +115,7 @@ def _list(args, screen):
         if not row["ok"]:
             screen.say(f"  {screen.paint('red', 'FAIL')} {row['name']}: {row['what']}")
             continue
-        count = f"{row['files']} {_files(row['files'])}, {row['bytes']:,} bytes"
+        count = f"{_counted(row['files'], 'file')}, {row['bytes']:,} bytes"
         record = "" if row["recorded"] else ", without a record"
         screen.say(f"  {screen.paint('green', 'yes')}  {row['name']:16} {row['used_for']}: {count}{record}")
         _say_some(screen, "       it lacks ", row["missing"])
@@ -148,13 +148,13 @@ def _check(args, screen):
         if damaged
         else screen.paint("green", "all whole")
     )
-    counted = f"{summary['files']} {_files(summary['files'])}, {summary['bytes']:,} bytes"
-    screen.say(f"{summary['sets']} data sets, {counted}: {told}. {summary['seconds']:.1f} s")
+    counted = f"{_counted(summary['files'], 'file')}, {summary['bytes']:,} bytes"
+    screen.say(f"{_counted(summary['sets'], 'data set')}, {counted}: {told}. {summary['seconds']:.1f} s")
     return report, int(not report["ok"])
 
 
-def _files(count):
-    return "file" if count == 1 else "files"
+def _counted(count, noun):
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _say_some(screen, head, lines):

@@ -29,8 +29,6 @@ def parse_lines(data, name):
 
 def unequal(first, lines, second, others):
     """The words for two files that do not go together."""
-    shorter, line = (first, lines) if lines < others else (second, others)
-    return (
-        f"{shorter}, line {line}: the file ends here, but {first} has {lines} lines and {second} {others}: "
-        "they must be equal"
-    )
+    ends = sorted([(lines, first), (others, second)])
+    (line, shorter), (end, longer) = ends
+    return f"{shorter}, line {line}: the file ends here, {longer} only with line {end}: they must be equal"

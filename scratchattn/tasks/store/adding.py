@@ -20,7 +20,7 @@ from ..readers.raw_file import unpacked
 from . import record as records
 from .digests import DIGESTS
 from .incoming import incoming
-from .kinds import KINDS, SPECIFIC, is_document
+from .kinds import KINDS, SPECIFIC, is_document, paired
 from .record import NAME, RECORD, Refused, belongs, key, place_of
 from .sets import SETS
 
@@ -70,9 +70,10 @@ def add(paths, kind=None, name=None, source=None, replace=False, progress=lambda
 
 
 def _recognised(entries, paths):
-    kinds = [kind for kind in SPECIFIC if any(belongs(entry.place, kind) for entry in entries)]
-    if not kinds and any(belongs(entry.place, "text") for entry in entries):
-        kinds = ["text"]
+    claimed = {kind: [each.place for each in entries if belongs(each.place, kind)] for kind in KINDS}
+    if not paired(claimed["parallel"]):
+        claimed["parallel"] = []  # one name that ends in letters is no sign
+    kinds = [kind for kind in SPECIFIC if claimed[kind]] or ["text"] * bool(claimed["text"])
     told = ", ".join(map(str, paths))
     if len(kinds) > 1:
         raise Refused(f"{told}: files of several kinds, {' and '.join(kinds)}: name one before the path")

@@ -72,6 +72,12 @@ def _images_have_labels(counts):
     return odd
 
 
+def paired(places):
+    """Whether two of the places are one text in two languages."""
+    stems = {(side[1], side[2]) for side in map(LANGUAGE.fullmatch, map(bare, places)) if side}
+    return len({stem for stem, _ in stems}) < len(stems)
+
+
 def _lines(data, name):
     return {"lines": len(readers.parse_lines(data, name))}
 
