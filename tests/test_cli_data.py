@@ -5,7 +5,9 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,22 +247,27 @@ def as_nobody(store, *words):
     )
 
 
-def test_without_the_right_to_read_or_to_write(tmp_path, capsys):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    given = laid_out(tmp_path, "text")
-    closed = tmp_path / "closed"
+@pytest.fixture
+def public():
+    """A folder that everybody may enter; pytest closes its own whenever it starts somewhere."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_without_the_right_to_read_or_to_write(public):
+    given, closed, opened = laid_out(public, "text"), public / "closed", public / "open"
     closed.mkdir()
     closed.chmod(0o555)
+    opened.mkdir()
+    opened.chmod(0o777)
     done = as_nobody(closed, "add", given)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "cannot be written: Permission denied: nothing was added" in done.stderr
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o777)
     (given / "verse.txt").chmod(0)
-    done = as_nobody(tmp_path / "open", "add", given)
+    done = as_nobody(opened, "add", given)
     assert done.returncode == 2 and done.stderr == f"scratchattn: {given / 'verse.txt'}: Permission denied\n"
-    assert not list((tmp_path / "open").iterdir())
+    assert not list(opened.iterdir())
 
 
 def test_as_a_command_of_its_own(tmp_path, there):
