@@ -5,10 +5,12 @@ import itertools
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from saving import posix, python
 
 from scratchattn.models import NTM
 from scratchattn.op import REGISTRY
@@ -25,6 +27,7 @@ from scratchattn.training import (
     train,
 )
 
+KILLS = int(os.environ.get("SCRATCHATTN_KILLS", "10"))  # 100 for the full count
 TASK = Copy(bits=2, shortest=1, longest=4)
 MODEL = NTM(TASK.inputs, TASK.outputs, rows=6, width=3, units=5)
 SHORT = {
@@ -285,3 +288,16 @@ def test_config_is_complete_and_makes_the_same_run(tmp_path):
     again = configure(file=tmp_path / "config.json")
     assert again == configuration and again.digest() == configuration.digest()
     assert json.loads((tmp_path / "config.json").read_text())["training"]["square_decay"] == 0.95
+
+
+@posix
+def test_runs_that_are_killed_anywhere_end_in_the_same_bits(tmp_path):
+    found = json.loads(python(Path(__file__).with_name("killed_runs.py"), tmp_path, KILLS))
+    assert found["kills"] >= KILLS and found["runs"] > 0
+    assert (found["unreadable"], found["other_bits"], found["other_log"]) == ([], 0, 0)
+
+
+def test_resuming_where_no_run_is_begins_one(tmp_path):
+    whole, _ = train(MODEL, TASK, Settings(**SHORT), quiet=True)
+    params, _ = train(MODEL, TASK, Settings(**SHORT), tmp_path / "new", resume=True, quiet=True)
+    assert (params.flat == whole.flat).all()

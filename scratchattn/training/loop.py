@@ -68,9 +68,9 @@ class Trainer:
         self._begin_anew()
 
     def _begin_anew(self):
-        self._begin(Log(self._path))
-        if self._writes:
+        if self._writes:  # the settings first: a run that was killed right here can be resumed
             run_directory.write_config(self.directory, self.config)
+        self._begin(Log(self._path))
 
     def _begin(self, log):
         """All as before the first step."""
@@ -89,9 +89,12 @@ class Trainer:
         self.log = log
 
     def resume(self, previous=False):
-        """Go on from the last checkpoint of the directory, with the same settings."""
+        """Go on from the last checkpoint of the directory, with the same settings; begin where is no run."""
         if self.directory is None:
             raise ValueError("train: resume needs the directory of a run")
+        if not run_directory.holds_run(self.directory):
+            self.start()
+            return
         run_directory.refuse_other(self.directory, self.config)
         found = checkpoint.newest(self.directory, skip_damaged=previous)
         if found is None:

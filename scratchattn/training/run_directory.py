@@ -9,6 +9,7 @@ import numpy as np
 from .. import backend
 from ..backend import to_numpy
 from .archive import read_archive, write_archive
+from .checkpoint import ROOM
 from .configuration import differences
 from .step import derive, leaves_of, refilled
 from .whole_file import replacing
@@ -25,12 +26,17 @@ def claim(directory):
     """Make ``directory``; RunRefused if it holds a run already or is none."""
     if directory.exists() and not directory.is_dir():
         raise RunRefused(f"{directory} is no directory; name another one")
-    if (directory / LOG).exists() or (directory / CONFIG).exists():
+    if holds_run(directory):
         raise RunRefused(
             f"{directory} holds a run already; name another directory, or go on with it by "
             f"--resume {directory}"
         )
     directory.mkdir(parents=True, exist_ok=True)
+
+
+def holds_run(directory):
+    """Whether a run was begun in ``directory``."""
+    return any((Path(directory) / name).exists() for name in (CONFIG, LOG, ROOM))
 
 
 def plain_config(model, task, settings):
