@@ -15,6 +15,7 @@ from .subject import Subject, random_like
 DIGITS = 60
 RUNS = 12  # of the noise
 SIGMAS = 6
+CERTIFICATES = ("error_is_certified", "float32_errs_as_float32_must", "derivatives_are_certified")
 
 
 def error_is_certified(subject, rng):
@@ -25,6 +26,26 @@ def error_is_certified(subject, rng):
 def float32_errs_as_float32_must(subject, rng):
     """The same in float32, at the inputs rounded to it."""
     yield from _compared(subject, rng, "float32")
+
+
+def uncertified(op, found, seed=0):
+    """(case, check, why) for every case of ``op`` that has no certificate among ``found``, its results."""
+    known = {(result["case"], result["check"]) for result in found}
+    for case in op.cases(np.random.default_rng(seed)):
+        for check in CERTIFICATES if (case.label, "forward_runs") not in known else ():
+            if (case.label, check) not in known:
+                yield case.label, check, _why_not(op, case, check)
+
+
+def _why_not(op, case, check):
+    dtype = "float32" if check.startswith("float32") else "float64"
+    with np.errstate(over="ignore"):
+        finite = all(np.isfinite(x.astype(dtype)).all() for x in Subject(op, case).inputs)
+    if check in op.excused:
+        return "excused"
+    if case.margin == 0:
+        return "on a kink"
+    return "undecided in balls" if finite else f"inputs that are not finite in {dtype}"
 
 
 def results(subject, cotangents, inputs):

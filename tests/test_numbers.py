@@ -1,5 +1,6 @@
 """The number systems: what each promises, and that errors of 1e-12 are found where one is planted."""
 
+import json
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import scratchattn as sa
-from gradcheck.certificates import error_is_certified, float32_errs_as_float32_must
+from gradcheck.certificates import CERTIFICATES, error_is_certified, float32_errs_as_float32_must
 from gradcheck.compositions import COMPOSITIONS, composition_is_the_adjoint_in_a_field
 from gradcheck.errors import DTYPES, KINDS, MARKS, errors_of, in_units, table
 from gradcheck.exact import backward_is_the_derivative_in_a_field, derivatives_are_certified
@@ -187,6 +188,42 @@ def test_errors_are_counted_in_units_of_the_largest_entry():
     wrong = errors_of(spoilt("layer_norm", narrowed))
     assert wrong["gradients_float64"] > 1e6 and wrong["values_float64"] == row["values_float64"]
     assert "layer_norm" in "".join(table([row]))
+
+
+@pytest.mark.parametrize("name", sorted(sa.REGISTRY))
+def test_every_op_has_a_case_with_all_certificates(name):
+    pytest.importorskip("flint")
+    op = sa.REGISTRY[name]
+    wanted = {"float64", "float32", "adjoint"} | ({"Hessian"} if op.detached is None else set())
+    found = set()
+    for case in op.cases(RNG(0)):
+        subject = Subject(op, case)
+        for dtype, test in (("float64", error_is_certified), ("float32", float32_errs_as_float32_must)):
+            rows = [] if dtype in found else list(test(subject, RNG(1)))
+            assert all(error <= tolerance for _, error, tolerance in rows)
+            found |= {dtype} if rows else set()
+        rows = [] if found >= wanted else list(derivatives_are_certified(subject, RNG(1)))
+        assert all(error <= 1e-40 == tolerance for _, error, tolerance in rows)
+        found |= set(("adjoint", "Hessian")[: len(rows)])
+        if found >= wanted:
+            return
+    pytest.fail(f"no case of {name} is certified in {', '.join(wanted - found)}")
+
+
+def test_a_case_without_a_certificate_is_said_with_the_reason(capsys):
+    pytest.importorskip("flint")
+    words = ["check", "--deep", "--jobs", "1", "maximum"]
+    assert cli.gradcheck_main([*words, "dropout", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["uncertified"]
+    assert {(row["op"], row["case"], row["why"]) for row in rows if row["check"] == "error_is_certified"} == {
+        ("maximum", "ties", "on a kink"),
+        ("maximum", "some ties", "on a kink"),
+        ("dropout", "NaN and infinities dropped", "inputs that are not finite in float64"),
+    }
+    assert {row["seed"] for row in rows} == {0, 1, 2} and {row["check"] for row in rows} == {*CERTIFICATES}
+    assert cli.gradcheck_main(words) == 0
+    out = capsys.readouterr().out
+    assert "2 cases without a certificate, on a kink:\n       maximum: ties; some ties\n" in out
 
 
 def test_the_command_writes_the_table_and_quotes_its_worst_rows(tmp_path, capsys):

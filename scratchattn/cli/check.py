@@ -45,9 +45,10 @@ The columns are the worst errors, each relative to the size of what is compared:
   rest        structure: shapes, dtypes, finite values, linear, repeatable, inputs untouched, properties
 
 --deep adds the truth and repeats all of it with {DEEP_SEEDS} seeds: other numbers, and other sizes where
-cases draw them.
-JSON keys: ok, checks (op, case, check, what, error, tolerance, ok, seed), summary, diagnosis. An error
-that is no number, because something raised or did not fit, is null."""
+cases draw them. It ends with the cases that have no truth or proof, and why.
+JSON keys: ok, checks (op, case, check, what, error, tolerance, ok, seed), summary, diagnosis, and with
+--deep uncertified (op, case, seed, check, why). An error that is no number, because something raised or did
+not fit, is null."""
 
 
 def add_parser(verbs):
@@ -86,6 +87,9 @@ def run(args, screen):
     ok = counts["failed"] == 0
     _say_summary(counts, by_op, seeds, screen)
     report = {"ok": ok, "checks": everything, "summary": counts, "diagnosis": diagnoses}
+    if args.deep:
+        report["uncertified"] = _without_certificate(ops, by_op, seeds)
+        _say_uncertified(report["uncertified"], screen)
     return report, int(not ok)
 
 
@@ -126,6 +130,17 @@ def _compositions(seeds, width, families, screen):
         ]
         screen.say(_line(name, found[name], width, families, screen))
     return found
+
+
+def _without_certificate(ops, by_op, seeds):
+    from gradcheck.certificates import uncertified
+
+    return [
+        {"op": op.name, "case": case, "seed": seed, "check": check, "why": why}
+        for op in ops
+        for seed in seeds
+        for case, check, why in uncertified(op, [r for r in by_op[op] if r["seed"] == seed], seed)
+    ]
 
 
 def _with_seed(op, results, seed):
@@ -217,6 +232,18 @@ def _say_summary(counts, by_op, seeds, screen):
     else:
         verdict = screen.paint("green", "all hold")
     screen.say(f"{size}: {verdict}. {counts['seconds']:.1f} s")
+
+
+def _say_uncertified(rows, screen):
+    """By reason, the cases that some certificate is missing of, each op's once."""
+    reasons: dict = {}
+    for row in rows:
+        reasons.setdefault(row["why"], {}).setdefault(row["op"], {})[row["case"]] = None
+    for why, cases in reasons.items():
+        count = sum(map(len, cases.values()))
+        screen.say(f"{count} cases without a certificate, {why}:")
+        for name, labels in cases.items():
+            screen.say(screen.paint("dim", f"       {name}: {'; '.join(labels)}"))
 
 
 def _positive(text):
