@@ -1,9 +1,15 @@
 """Where the kit puts an op's inputs and params, and which of its outputs come back."""
 
+import runpy
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
+import pytest
 
 import gradcheck
 from scratchattn import REGISTRY
+from scratchattn.op import Case
 
 
 def normal(x):
@@ -69,6 +75,78 @@ def test_params_and_variants_that_the_function_follows():
     assert held.conforms and held.variant == "tensor2tensor"
     back = judged(normal, "layer_norm", variant="tensor2tensor")
     assert (back.verdict, back.variant) == ("follows", "torch")
+
+
+def mirrored(weights, shift):
+    offsets = range(-((shift.shape[-1] - 1) // 2), shift.shape[-1] // 2 + 1)
+    return sum(np.roll(weights, -o, -1) * shift[..., k, None] for k, o in enumerate(offsets))
+
+
+def test_a_convention_is_what_a_preset_says_of_the_op():
+    report = judged(mirrored, "circular_shift", convention="pytorch_ntm")
+    assert report.conforms and "conforms to circular_shift (pytorch_ntm)" in report.sentence()
+    back = judged(mirrored, "circular_shift", convention="paper")
+    assert (back.verdict, back.variant) == ("follows", "pytorch_ntm")
+    assert "not paper, from which it differs" in back.sentence()
+    mark = gradcheck.parametrize("circular_shift", framework="numpy", dtypes="float32", convention="paper")
+    with pytest.raises(AssertionError, match="follows the variant pytorch_ntm"):
+        mark.mark.args[1][0].values[0](mirrored)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"convention": "torch"}, "'torch' says nothing of circular_shift; of circular_shift speak: paper"),
+        ({"convention": "nobody"}, "'nobody' is not known; of circular_shift speak: paper, pytorch_ntm"),
+        ({"convention": "paper", "variant": "collier"}, "must be None beside a variant, got 'paper'"),
+    ],
+)
+def test_conventions_that_say_nothing_are_refused(settings, message):
+    for judge in (
+        partial(judged, mirrored, "circular_shift"),
+        partial(gradcheck.parametrize, "circular_shift"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            judge(**settings)
+
+
+def attention(query, key, value, *, causal=None, penalty=None):
+    """Wrong where there is a penalty."""
+    z = query @ key.mT / query.dtype.type(query.shape[-1] ** 0.5)
+    e = np.exp(z - z.max(-1, keepdims=True))
+    e = e if causal is None else np.tril(e)
+    return e / e.sum(-1, keepdims=True) @ value * (1 if penalty is None else 2)
+
+
+def test_a_variant_is_asked_where_the_op_allows_its_params():
+    report = judged(attention, "softmax_attention", variant="annotated")
+    assert "penalty must be None beside a fill" in report.not_asked["{'penalty': -2.0}, causal"]
+    assert "one head" in {c["case"] for c in report.cases}
+
+
+def test_a_variant_that_is_silent_where_the_op_is_refuted_is_not_followed():
+    def cases(rng):
+        inputs = (*rng.normal(size=(3, 3, 3)), None, None, None)
+        yield Case("plain", inputs)
+        yield Case("with a penalty", inputs, {"causal": "top_left", "penalty": -2.0})
+
+    report = judged(attention, replace(REGISTRY["softmax_attention"], cases=cases))
+    assert [c["ok"] for c in report.cases] == [True, False]
+    assert report.verdict == "differs" and report.variants["annotated"]["failed"] == 1
+
+
+def test_what_conforms_is_not_said_to_follow_a_variant_that_cannot_be_told_from_the_op():
+    report = judged(lambda query, key, value: attention(query, key, value), "softmax_attention")
+    assert report.conforms and report.variant is None and report.variants == {}
+
+
+def test_functions_are_called_as_people_call_them(tmp_path):
+    (tmp_path / "theirs.py").write_text("def minus(a, b):\n    return a - b\n")
+    loaded = runpy.run_path(str(tmp_path / "theirs.py"))["minus"]
+    assert judged(loaded, "subtract").function == "minus"
+    assert judged(partial(loaded), "subtract").function == "minus()"
+    assert judged(np.subtract, "subtract").function == "numpy.subtract"
+    assert judged(subtracted, "subtract").function == f"{__name__}.subtracted"
 
 
 def test_outputs_may_be_chosen():

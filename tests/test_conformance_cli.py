@@ -46,8 +46,11 @@ def test_a_convention_of_others_ends_with_one_and_is_named(capsys, tmp_path):
     assert "follows the variant pytorch_ntm" in paste.read_text() and "| case |" in paste.read_text()
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>") and "pytorch_ntm" in text and "<script" not in text
-    status, out, _ = command(capsys, *words[:3], "--variant", "pytorch_ntm")
-    assert status == 0 and "conforms to circular_shift (pytorch_ntm)" in out
+    for which in ("--variant", "--convention"):
+        status, out, _ = command(capsys, *words[:3], which, "pytorch_ntm")
+        assert status == 0 and out.startswith(
+            f"{WRONG}:mirrored_shift conforms to circular_shift (pytorch_ntm)"
+        )
 
 
 def test_a_backward_may_be_named(capsys):

@@ -9,56 +9,29 @@ A failure that is expected and does not come is a failure.
 """
 
 import difflib
-import time
 
 import numpy as np
 
-from .asking import ask
-from .candidate import Candidate, NotAsked, Unsuitable
-from .frameworks import framework_of
-from .plan import LOW, Plan
-from .questions import Unanswerable
-from .report import Report
-from .trial import SEEDS, TIME_LIMIT, held, named_dtype, questions, resolved, variant_named
+from .trial import SEEDS, TIME_LIMIT, settled, tried
 
 
 class Judge:
     """One case of an op, waiting for a function."""
 
-    def __init__(self, op, label, dtype, framework, settings):
-        self.op, self.label, self.dtype, self.framework = op, label, dtype, framework
-        self.settings = settings
+    def __init__(self, setting, label, framework):
+        self.setting, self.label, self.framework = setting, label, framework
 
     def __repr__(self):
-        return f"{self.op.name}: {self.label}, {self.dtype}"
+        return f"{self.setting.op.name}: {self.label}, {self.setting.dtype}"
 
     def __call__(self, function, *, backward=None, arguments=None, outputs=None):
         """Return the Report of ``function`` at this case; AssertionError unless it conforms."""
         import pytest
 
-        started = time.perf_counter()
-        name, adapter = framework_of(function, self.framework, backward)
-        variant, params = self.settings["variant"], dict(self.settings["params"] or {})
-        if variant is not None:
-            params = {**params, **variant_named(self.op, variant).params}
-        report = Report(self.op, function, name, self.dtype, adapter.differentiates, variant)
-        try:
-            candidate = Candidate(self.op, function, arguments, outputs, params)
-        except Unsuitable as reason:
-            raise AssertionError(report.unsuitable(str(reason)).closed(started)) from None
-        seeds, limit = self.settings["seeds"], self.settings["time_limit"]
-        plan = Plan.of(self.dtype) if self.dtype in LOW else None
-        for question, without in questions(self.op, self.dtype, params, seeds, self.label, plan):
-            try:
-                if question is None:
-                    raise NotAsked(without[1])
-                answer = ask(candidate, adapter, question, limit)
-                report.take(question, answer, held(question, answer, {}))
-            except (NotAsked, Unanswerable) as why:
-                report.leave_out(self.label, str(why))
-        if not report.cases:
-            pytest.skip(f"{self.label}: {report.not_asked.get(self.label, 'not among the cases')}")
-        assert report.closed(started).conforms, "\n" + repr(report)
+        report = tried(function, self.setting, self.framework, backward, arguments, outputs, self.label)
+        if self.label in report.not_asked and not report.cases:
+            pytest.skip(f"{self.label}: {report.not_asked[self.label]}")
+        assert report.conforms, "\n" + repr(report)
         return report
 
 
@@ -71,8 +44,10 @@ def parametrize(
     name="judge",
     params=None,
     variant=None,
+    convention=None,
     seeds=SEEDS,
     time_limit=TIME_LIMIT,
+    plan=None,
 ):
     """A decorator for pytest: the test's argument ``name`` is in turn each case of ``op`` in each dtype.
 
@@ -81,7 +56,9 @@ def parametrize(
     """
     import pytest
 
-    op, expected = resolved(op), dict(expected_failures or {})
+    dtypes, expected = [dtypes] if isinstance(dtypes, str) else list(dtypes), dict(expected_failures or {})
+    settings = [settled(op, dtype, params, variant, convention, seeds, time_limit, plan) for dtype in dtypes]
+    op = settings[0].op
     labels = list(dict.fromkeys(case.label for case in op.cases(np.random.default_rng(0))))
     for label, reason in expected.items():
         if label not in labels:
@@ -90,16 +67,12 @@ def parametrize(
             raise ValueError(f"parametrize: {op.name} has no case {label!r}; did you mean {hint}?")
         if not isinstance(reason, str) or not reason:
             raise ValueError(f"parametrize: the failure of {label!r} needs a reason, got {reason!r}")
-    if variant is not None:
-        variant_named(op, variant)
-    settings = {"params": params, "variant": variant, "seeds": seeds, "time_limit": time_limit}
-    dtypes = [dtypes] if isinstance(dtypes, str) else list(dtypes)
     cases = []
-    for dtype in map(named_dtype, dtypes):
+    for setting in settings:
         for label in labels:
             marks = ()
             if label in expected:
                 marks = pytest.mark.xfail(reason=expected[label], strict=True, raises=AssertionError)
-            judge = Judge(op, label, dtype, framework, settings)
-            cases.append(pytest.param(judge, id=f"{op.name}-{label}-{dtype}", marks=marks))
+            name_of_test = f"{op.name}-{label}-{setting.dtype}"
+            cases.append(pytest.param(Judge(setting, label, framework), id=name_of_test, marks=marks))
     return pytest.mark.parametrize(name, cases)

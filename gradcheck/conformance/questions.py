@@ -51,8 +51,11 @@ class Question:
                 raise Unanswerable(f"its numbers are beyond {dtype}")
         self.case = replace(case, inputs=tuple(inputs))
         with np.errstate(all="ignore"):
-            self.subject = Posed(op, self.case)
-            out = self.subject.function(*self.subject.inputs)
+            try:
+                self.subject = Posed(op, self.case)
+                out = self.subject.function(*self.subject.inputs)
+            except (TypeError, ValueError) as refusal:  # of params that do not go together, or are missing
+                raise Unanswerable(str(refusal)) from refusal
         self.shapes = dict(zip(self.subject.outputs, [np.shape(y) for y in out]))
         rng = np.random.default_rng((seed, number))
         self.cotangents = [rounded(u, dtype) for u in random_like(rng, out)]

@@ -79,12 +79,14 @@ class Report:
         self.slowest = max(self.slowest, answer.seconds)
         return entry
 
-    def compare(self, names, params, held):
+    def compare(self, names, params, held, refuting):
         """Enter how far the answers are from the convention called ``names``, which share ``params``.
 
-        On a kink, where the last bit decides which way it goes, nothing refutes a convention.
+        On a kink, where the last bit decides which way it goes, nothing refutes a convention.  One that has
+        nothing to say at a question that refutes the op itself (``refuting``: the ids of those) is not it.
         """
         known = [(q, f) for q, f in held if not isinstance(f, Unanswerable)]
+        silent = sum(isinstance(f, Unanswerable) and id(q) in refuting for q, f in held)
         if not known:
             return
         summed = [_summed(findings) for _, findings in known]
@@ -94,8 +96,8 @@ class Report:
         distances, relative = _worst([s for _, s in sharp])
         self.variants[names[0]] = {
             "distance": max(distances.values(), default=math.inf),
-            "failed": sum(not s["ok"] for _, s in sharp),
-            "asked": len(sharp),
+            "failed": sum(not s["ok"] for _, s in sharp) + silent,
+            "asked": len(sharp) + silent,
             "params": params,
             "same_as": names[1:],
             "distances": distances,
@@ -251,9 +253,11 @@ def _like_single(distances):
 
 
 def _name(function):
+    """How a person would call it: with its module, unless that is one that only a loader knows."""
     if isinstance(function, functools.partial):
         given = [*map(repr, function.args), *[f"{k}={v!r}" for k, v in function.keywords.items()]]
         return f"{_name(function.func)}({', '.join(given)})"
-    module = getattr(function, "__module__", None)
+    module = getattr(function, "__module__", None) or "builtins"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return f"{module}.{name}" if module not in (None, "builtins", "__main__") else name
+    public = all(part.isidentifier() and not part.startswith("_") for part in module.split("."))
+    return f"{module}.{name}" if public and module != "builtins" else name

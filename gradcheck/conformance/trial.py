@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchattn.conventions import PRESETS, variant_of
 from scratchattn.op import REGISTRY, Op
 
 from .aggregate import Errors
@@ -22,6 +24,18 @@ SEEDS = 3
 TIME_LIMIT = 10.0  # seconds, for one case
 
 
+class Setting(NamedTuple):
+    """What a function is held to, and how it is asked: see ``verify``."""
+
+    op: Op
+    dtype: str
+    params: dict
+    held_against: str | None  # a variant or a convention, by name
+    seeds: object
+    time_limit: float
+    plan: Plan | None
+
+
 def verify(
     function,
     against,
@@ -33,6 +47,7 @@ def verify(
     outputs=None,
     params=None,
     variant=None,
+    convention=None,
     seeds=SEEDS,
     time_limit=TIME_LIMIT,
     plan=None,
@@ -46,29 +61,46 @@ def verify(
     ``backward(*inputs, *douts)``; without it outputs alone are judged.
 
     ``arguments``, ``outputs`` and ``params`` say what the function takes, returns and follows where that is
-    not as the op has it: see ``conformance.candidate``.  ``variant``: hold it against that convention of
-    the op.  ``seeds``: how many sets of the op's cases, or which; ``time_limit``: seconds for one case.
+    not as the op has it: see ``conformance.candidate``.  ``variant``: hold it against that variant of the
+    op; ``convention``: against what a preset of ``scratchattn.conventions`` says of the op.  ``seeds``: how
+    many sets of the op's cases, or which; ``time_limit``: seconds for one case.
 
     Truth is the op in balls of 60 digits at the exact inputs, the tolerance of each entry 6 sigma and one
     unit in its last place, sigma from 24 runs of Monte-Carlo arithmetic (Parker, UCLA CSD-970002, 1997).
     Wrong use of ``verify`` itself raises ValueError or TypeError, a missing package ImportError.
     """
-    started = time.perf_counter()
-    imported("flint", "python-flint")  # the truth
+    setting = settled(against, dtype, params, variant, convention, seeds, time_limit, plan)
+    return tried(function, setting, framework, backward, arguments, outputs)
+
+
+def settled(against, dtype, params, variant, convention, seeds, time_limit, plan):
+    """The Setting; ValueError or TypeError for what is not one, ImportError without what makes the truth."""
+    imported("flint", "python-flint")
     op, dtype, params = resolved(against), named_dtype(dtype), dict(params or {})
     plan = plan or (Plan.of(dtype) if dtype in LOW else None)
     if plan is not None:
         plan.check(op)
+    if variant is not None and convention is not None:
+        raise ValueError(f"verify: convention must be None beside a variant, got {convention!r}")
     if variant is not None:
-        params = {**params, **variant_named(op, variant).params}
+        params.update(variant_named(op, variant).params)
+    if convention is not None:
+        params.update(followed(convention, op).params)
+    return Setting(op, dtype, params, variant or convention, seeds, time_limit, plan)
+
+
+def tried(function, setting, framework=None, backward=None, arguments=None, outputs=None, only=None):
+    """The Report of ``function``; ``only``: at the case of that label."""
+    started = time.perf_counter()
+    op, dtype, params, held_against, seeds, time_limit, plan = setting
     name, adapter = framework_of(function, framework, backward)
-    report = Report(op, function, name, dtype, adapter.differentiates, variant)
+    report = Report(op, function, name, dtype, adapter.differentiates, held_against)
     try:
         candidate = Candidate(op, function, arguments, outputs, params)
     except Unsuitable as reason:
         return report.unsuitable(str(reason)).closed(started)
     asked = []
-    for question, without in questions(op, dtype, candidate.params, seeds, plan=plan):
+    for question, without in questions(op, dtype, candidate.params, seeds, only, plan):
         if question is None:
             report.leave_out(*without)
             continue
@@ -87,13 +119,13 @@ def verify(
         report.lines = _together(asked, {})
     if any(not entry["ok"] and not question.kinked for question, _, entry in asked):
         for params, names in variants_of(op, candidate):
-            _compare(report, names, params, [(q, a) for q, a, _ in asked if not a.failure])
+            _compare(report, names, params, [each for each in asked if not each[1].failure])
             if dtype in LOW and names[0] in report.fitting():
                 lines = _together(asked, params)
                 report.variants[names[0]]["failed"] += sum(not line.ok for line in lines.values())
         if len(report.fitting()) > 1:
             _ask_further(report, op, candidate, adapter, time_limit)
-    if asked and not any(answer.hung for _, answer, _ in asked):
+    if asked and only is None and not any(answer.hung for _, answer, _ in asked):
         first = asked[0][0].seed
         once = [q for q, a, _ in asked if q.seed == first and not a.failure]
         report.misfits = misfits(candidate, adapter, once, time_limit)
@@ -116,17 +148,15 @@ def questions(op, dtype, params, seeds, only=None, plan=None):
                 yield Question(op, whole, dtype, seed, number, plan), None
             except Unanswerable as reason:
                 yield None, (case.label, str(reason))
-            except TypeError as missing:  # a param without a default, that neither case nor caller knows
-                yield None, (case.label, str(missing))
 
 
-def _compare(report, names, params, answered):
+def _compare(report, names, params, asked):
     """How far the answers are from a convention; by the first set of cases alone if that refutes it."""
-    seed = answered[0][0].seed if answered else 0
-    found = [(q, held(q, a, params)) for q, a in answered if q.seed == seed]
+    seed = asked[0][0].seed if asked else 0
+    found = [(q, held(q, a, params)) for q, a, _ in asked if q.seed == seed]
     if all(f.ok for q, fs in found if isinstance(fs, dict) and not q.kinked for f in fs.values()):
-        found += [(q, held(q, a, params)) for q, a in answered if q.seed != seed]
-    report.compare(names, params, found)
+        found += [(q, held(q, a, params)) for q, a, _ in asked if q.seed != seed]
+    report.compare(names, params, found, {id(q) for q, _, entry in asked if not entry["ok"]})
 
 
 def _ask_further(report, op, candidate, adapter, time_limit):
@@ -143,7 +173,7 @@ def _ask_further(report, op, candidate, adapter, time_limit):
         try:
             question = Question(op, replace(case, params=dict(candidate.params)), report.dtype, 0, number)
             answer = ask(candidate, adapter, question, time_limit)
-        except (Unanswerable, NotAsked, TypeError, ValueError):
+        except (Unanswerable, NotAsked):
             continue
         if answer.hung:
             return
@@ -221,6 +251,17 @@ def variant_named(op, name):
             return variant
     known = ", ".join(v.name for v in op.variants) or "none"
     raise ValueError(f"verify: {op.name} has no variant {name!r}; it has {known}")
+
+
+def followed(convention, op):
+    """The variant of ``op`` that a preset follows; ValueError, with the presets that say something of it."""
+    if convention in PRESETS and (variant := variant_of(convention, op)) is not None:
+        return variant
+    what = f"{convention!r} says nothing of {op.name}"
+    if convention not in PRESETS:
+        what = f"{convention!r} is not known"
+    known = ", ".join(name for name in PRESETS if variant_of(name, op) is not None) or "none"
+    raise ValueError(f"verify: the convention {what}; of {op.name} speak: {known}")
 
 
 def named_dtype(dtype):

@@ -34,7 +34,12 @@ def add_parser(verbs):
         "--dtype", metavar="D", default="float32", help="float32 (default), float64, float16, bfloat16"
     )
     parser.add_argument("--backward", metavar="FUNCTION", help="for numpy: the function's backward")
-    parser.add_argument("--variant", metavar="NAME", help="hold it against this convention of the op")
+    parser.add_argument("--variant", metavar="NAME", help="hold it against this variant of the op")
+    parser.add_argument(
+        "--convention",
+        metavar="NAME",
+        help="hold it against what this preset says of the op: pytorch_ntm, torch",
+    )
     parser.add_argument("--outputs", metavar="NAMES", help="which outputs it returns: out,weights")
     parser.add_argument("--arguments", metavar="NAMES", help="which inputs it takes, in its order: key,query")
     parser.add_argument(
@@ -67,12 +72,14 @@ def run(args, screen):
             arguments=_listed(args.arguments),
             outputs=_listed(args.outputs),
             variant=args.variant,
+            convention=args.convention,
             seeds=args.seeds,
             time_limit=args.time_limit,
             plan=_plan(args.plan),
         )
     except (ValueError, TypeError, ImportError) as wrong:
         raise verb.Misuse(str(wrong)) from wrong
+    report.function = args.function
     for path, text in ((args.html, report.html), (args.markdown, report.markdown)):
         if path:
             _write(path, text())
