@@ -23,6 +23,10 @@ class Unanswerable(Exception):
     """Why there is no truth to hold an answer against."""
 
 
+class Refused(Unanswerable):
+    """The op has no such params, or not with these inputs."""
+
+
 class Posed(Subject):
     """An op at a case; a fused op stands for the composition that it must equal."""
 
@@ -55,7 +59,7 @@ class Question:
                 self.subject = Posed(op, self.case)
                 out = self.subject.function(*self.subject.inputs)
             except (TypeError, ValueError) as refusal:  # of params that do not go together, or are missing
-                raise Unanswerable(str(refusal)) from refusal
+                raise Refused(str(refusal)) from refusal
         self.shapes = dict(zip(self.subject.outputs, [np.shape(y) for y in out]))
         rng = np.random.default_rng((seed, number))
         self.cotangents = [rounded(u, dtype) for u in random_like(rng, out)]
@@ -88,7 +92,7 @@ class Question:
             except ArithmeticError as undecided:
                 raise Unanswerable(f"a branch hangs on less than 60 digits ({undecided})") from undecided
             except (TypeError, ValueError) as refusal:
-                raise Unanswerable(f"{self.op.name} refuses: {refusal}") from refusal
+                raise Refused(f"{self.op.name} refuses: {refusal}") from refusal
             if not all(np.isfinite(t).all() for t in exact):
                 raise Unanswerable("the truth is no finite number")
             if [np.shape(t) for t in exact[: len(self.shapes)]] != list(self.shapes.values()):

@@ -4,7 +4,7 @@ import functools
 import math
 import time
 
-from .questions import Unanswerable
+from .questions import Refused, Unanswerable
 from .tolerance import SIGMAS
 
 
@@ -82,11 +82,15 @@ class Report:
     def compare(self, names, params, held, refuting):
         """Enter how far the answers are from the convention called ``names``, which share ``params``.
 
-        On a kink, where the last bit decides which way it goes, nothing refutes a convention.  One that has
-        nothing to say at a question that refutes the op itself (``refuting``: the ids of those) is not it.
+        On a kink, where the last bit decides which way it goes, nothing refutes a convention.  One that is
+        refused at a question that refutes the op itself (``refuting``: the ids of those), or that has
+        nothing to say at any of them, is not it.
         """
         known = [(q, f) for q, f in held if not isinstance(f, Unanswerable)]
-        silent = sum(isinstance(f, Unanswerable) and id(q) in refuting for q, f in held)
+        decisive = [f for q, f in held if id(q) in refuting]
+        silent = sum(isinstance(f, Refused) for f in decisive)
+        if all(isinstance(f, Unanswerable) for f in decisive):
+            silent = len(decisive)
         if not known:
             return
         summed = [_summed(findings) for _, findings in known]
