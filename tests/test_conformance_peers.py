@@ -7,6 +7,8 @@ import pytest
 from test_conformance_honest import OPS, in_numpy, judged
 
 import gradcheck
+from gradcheck.conformance import frameworks
+from gradcheck.conformance.frameworks import Jax
 from scratchattn import REGISTRY
 
 
@@ -20,10 +22,31 @@ def test_pytorch_conforms(name, dtype):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize(("name", "dtype"), [("circular_shift", "float32"), ("dnc_linkage", "float64")])
+@pytest.mark.parametrize(("name", "dtype"), zip(OPS, ["float32", "float64"] * 4, strict=True))
 def test_jax_conforms_under_jit(name, dtype):
     report = judged("jax", name, dtype, seeds=1, time_limit=60.0)
     assert report.conforms and report.variant is None, report
+    assert any(name.startswith("d") for name in report.distances)
+
+
+@pytest.mark.peers
+def test_jax_is_compiled_once_for_each_shape_even_without_our_options(monkeypatch):
+    pytest.importorskip("jax")
+    made, compiled = [], Jax._compile
+    monkeypatch.setattr(frameworks, "IN_HASTE", {"no_such_option": True})
+    monkeypatch.setattr(Jax, "_compile", lambda *given: made.append(given[2]) or compiled(*given))
+    assert judged("jax", "circular_shift", "float32", seeds=2).conforms
+    shapes = [str([x.shape for x in arrays[0]]) for arrays in made]
+    assert len(shapes) == len(set(shapes)) > 3
+
+
+@pytest.mark.peers
+def test_jax_refuses_what_does_not_fit_by_its_shapes():
+    pytest.importorskip("jax")
+    report = judged("jax", "cosine_addressing", "float32", seeds=1)
+    assert {m["argument"]: m["refused"] for m in report.misfits} == dict.fromkeys(
+        ("key", "memory", "strength"), True
+    )
 
 
 @pytest.mark.peers

@@ -7,7 +7,7 @@ import pytest
 
 import gradcheck
 from gradcheck.conformance import Report
-from gradcheck.conformance.frameworks import guessed
+from gradcheck.conformance.guessing import guessed
 from scratchattn import REGISTRY
 from scratchattn.ops import layer_norm as ours
 

@@ -6,7 +6,7 @@ parametrize("layer_norm", framework="torch")                                  ->
 candidate     what a function takes and returns, and which cases it can be asked
 questions     the cases, put in the tested precision, and what is true of them
 tolerance     what an honest program may lose: Monte-Carlo arithmetic on our own text
-frameworks    NumPy, PyTorch, JAX, autograd, TensorFlow
+frameworks    NumPy, PyTorch, JAX, autograd, TensorFlow (``guessing``: which one)
 asking        one question, one answer, whatever the function does (``guarded``)
 judging       an answer against the truth
 misfits       what it does with arrays that do not fit

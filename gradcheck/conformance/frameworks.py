@@ -5,6 +5,7 @@ A framework is a class with
     array(x, dtype=None)     its array of what the NumPy array ``x`` holds
     is_array(y)              whether it is one (a tracer counts)
     kind(y), values(y)       its dtype's name; its numbers in a NumPy array
+    attempt(call, arrays)    the candidate at ``arrays``, to see whether it raises
     run(key, call, active, constants, pick, cotangents)   ->   [(name, output)], gradients or None
 
 ``call(active, constants)`` is the candidate, ``pick`` the named outputs in what it returns, ``cotangents``
@@ -17,10 +18,19 @@ from importlib import import_module
 
 import numpy as np
 
+from .guessing import guessed
 from .plan import LOW
 
 
-class NumPy:
+class Framework:
+    """What is the same for most."""
+
+    def attempt(self, call, arrays):
+        """The candidate's answer is not wanted, only whether it raises."""
+        call(arrays, [])
+
+
+class NumPy(Framework):
     """A pair of functions: ``backward(saved, dout)`` or ``backward(*inputs, *douts)``; or no backward.
 
     The former, whose function returns out, saved, is known by the name of its first argument.
@@ -59,7 +69,7 @@ class NumPy:
         return chosen, list(grads) if isinstance(grads, (tuple, list)) else [grads]
 
 
-class Torch:
+class Torch(Framework):
     differentiates = True
 
     def __init__(self):
@@ -92,13 +102,20 @@ class Torch:
         return chosen, list(self.torch.autograd.grad(outputs, leaves, given, allow_unused=True))
 
 
-class Jax:
-    """vjp under jit, compiled once for each shape; what JAX cannot trace it cannot differentiate either."""
+IN_HASTE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}  # for XLA
+
+
+class Jax(Framework):
+    """vjp under jit, compiled once for each shape; what JAX cannot trace it cannot differentiate either.
+
+    Compiled for a short compilation: a case runs a few times, and each of its shapes would take XLA a second.
+    """
 
     differentiates = True
 
     def __init__(self):
         self.jax = imported("jax")
+        self.shaped: dict = {}
         self.compiled: dict = {}
 
     def array(self, x, dtype=None):
@@ -114,6 +131,11 @@ class Jax:
     def values(self, y):
         y = np.asarray(y)
         return y.astype(float) if str(y.dtype) in LOW else y
+
+    def attempt(self, call, arrays):
+        """By its shapes alone: to compute would compile every step of it."""
+        with self.jax.enable_x64(True):
+            self.jax.eval_shape(lambda arrays: (call(arrays, []), None)[1], arrays)
 
     def run(self, key, call, active, constants, pick, cotangents):
         with self.jax.enable_x64(True):
@@ -131,13 +153,26 @@ class Jax:
             values, back = jax.vjp(lambda *x: outputs(x, constants), *primals)
             return values, back(given)
 
-        shapes = jax.eval_shape(outputs, active, constants)
-        chosen = list(zip(names, shapes))
+        key = key, *[(x.shape, str(x.dtype)) for x in (*active, *constants)]
+        if key not in self.shaped:
+            shapes = jax.eval_shape(outputs, active, constants)
+            self.shaped[key] = list(zip(names, shapes))
+        chosen = self.shaped[key]
         given = cotangents(chosen)
         if given is None:
-            return list(zip(names, outputs(active, constants))), None
-        values, grads = self.compiled.setdefault(key, jax.jit(both))(tuple(active), constants, tuple(given))
+            return list(zip([name for name, _ in chosen], outputs(active, constants))), None
+        arrays = tuple(active), constants, tuple(given)
+        if key not in self.compiled:
+            self.compiled[key] = self._compile(both, arrays)
+        values, grads = self.compiled[key](*arrays)
         return [(name, y) for (name, _), y in zip(chosen, values)], list(grads)
+
+    def _compile(self, function, arrays):
+        lowered = self.jax.jit(function).lower(*arrays)
+        try:
+            return lowered.compile(compiler_options=IN_HASTE)
+        except self.jax.errors.JaxRuntimeError:  # another version, without such options
+            return lowered.compile()
 
 
 class Autograd(NumPy):
@@ -165,7 +200,7 @@ class Autograd(NumPy):
         return chosen, None if given is None else list(back(tuple(given)))
 
 
-class TensorFlow:
+class TensorFlow(Framework):
     differentiates = True
 
     def __init__(self):
@@ -208,53 +243,6 @@ def framework_of(function, name=None, backward=None):
     if backward is not None:
         raise ValueError(f"verify: backward is for framework='numpy'; {name} differentiates itself")
     return name, FRAMEWORKS[name]()
-
-
-def guessed(function, backward=None):
-    """The framework that a function was written in, by the modules it names; NumPy if by none.
-
-    Of the functions that it calls, those of its own module are looked at too.
-    """
-    if backward is not None:
-        return "numpy"
-    tops = (str(place).partition(".")[0] for place in _spoken_of(function, set()))
-    tops = ("jax" if top == "jaxlib" else top for top in tops)
-    return next((top for top in tops if top in FRAMEWORKS and top != "numpy"), "numpy")
-
-
-def _spoken_of(function, seen):
-    """Yield the modules of a function, of what it is an instance of, and of what its text names."""
-    function = inspect.unwrap(function) if callable(function) else function
-    function = getattr(function, "func", function)  # of functools.partial
-    if id(function) in seen:
-        return
-    seen.add(id(function))
-    home = getattr(function, "__module__", None) or ""
-    yield from [home, *[base.__module__ for base in type(function).__mro__]]
-    plain = getattr(function, "__func__", function)  # of a method
-    code = getattr(plain, "__code__", None)
-    if code is None:
-        return
-    around, inner = getattr(plain, "__globals__", {}), [code]
-    known = [cell.cell_contents for cell in plain.__closure__ or () if _is_set(cell)]
-    while inner:  # functions inside it are constants of its code
-        code = inner.pop()
-        inner += [constant for constant in code.co_consts if inspect.iscode(constant)]
-        known += [around[name] for name in code.co_names if name in around]
-    for value in known:
-        if inspect.ismodule(value):
-            yield value.__name__
-        elif inspect.isfunction(value) and value.__module__ == home:
-            yield from _spoken_of(value, seen)
-        else:
-            yield from [getattr(value, "__module__", None) or "", type(value).__module__]
-
-
-def _is_set(cell):
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:  # a name that its function has not come to yet
-        return False
 
 
 def imported(name, package=None):

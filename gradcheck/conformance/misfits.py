@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from .asking import Call
 from .candidate import NotAsked
 from .guarded import Failed, guarded
 
@@ -34,13 +35,10 @@ def misfits(candidate, framework, questions, seconds):
 
 
 def _call(candidate, framework, slots, params, inputs, dtype):
-    def array(x):
-        return framework.array(x, dtype if np.asarray(x).dtype.kind == "f" else None)
-
+    names = [name for name, _ in slots]
+    call, given = Call(candidate, slots, params, names, []), [np.asarray(inputs[name]) for name in names]
     with np.errstate(all="ignore"):
-        positional = [array(inputs[name]) for name, keyword in slots if keyword is None]
-        named = {keyword: array(inputs[name]) for name, keyword in slots if keyword is not None}
-        return candidate.function(*positional, **named, **params)
+        framework.attempt(call, [framework.array(x, dtype if x.dtype.kind == "f" else None) for x in given])
 
 
 def _wrong(question):

@@ -117,7 +117,7 @@ def _imported(place):
 
 def _backward_beside(function, module, name):
     """The backward that stands in the same module under the name that one expects."""
-    from gradcheck.conformance.frameworks import guessed
+    from gradcheck.conformance.guessing import guessed
 
     inside = name.rpartition(":")[2]
     backward = getattr(module, inside.removesuffix("_forward") + "_backward", None)
