@@ -22,7 +22,7 @@ def test_pytorch_conforms(name, dtype):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize(("name", "dtype"), zip(OPS, ["float32", "float64"] * 4, strict=True))
+@pytest.mark.parametrize(("name", "dtype"), list(zip(OPS, ["float32", "float64"] * 4, strict=True)))
 def test_jax_conforms_under_jit(name, dtype):
     report = judged("jax", name, dtype, seeds=1, time_limit=60.0)
     assert report.conforms and report.variant is None, report
