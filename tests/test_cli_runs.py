@@ -24,7 +24,7 @@ def test_train_leaves_a_run(tmp_path, capsys):
         capsys, "train", "ntm", "copy", "--seed", "3", "--out", str(tmp_path / "run"), *SMALL
     )
     assert status == 0
-    assert set(report) == {"run", "steps", "metrics", "seconds"}
+    assert set(report) == {"run", "steps", "metrics", "seconds", "sha256"}
     assert report["steps"] == 20 and set(report["metrics"]) == {"wrong_bits"}
     found = {path.name for path in (tmp_path / "run").iterdir()}
     assert found == {"config.json", "log.jsonl", "checkpoints", "report.html"}

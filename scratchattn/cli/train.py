@@ -15,7 +15,7 @@ def add_parser(verbs):
         "Settings are the fields of the model, the task and the training: `scratchattn explain NAME` shows\n"
         "them, --set changes one, --config reads many from a TOML file or from the config.json of a run.\n"
         "Ctrl-C ends it between two steps and saves; --resume DIR goes on, to the same bits as without the\n"
-        "interruption.  JSON keys: run, steps, metrics, seconds.",
+        "interruption.  JSON keys: run, steps, metrics, seconds, sha256 (of the parameters).",
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="a model's name, or file.py:name")
     parser.add_argument("task", metavar="TASK", nargs="?", help="a task's name, or file.py:name")
@@ -23,6 +23,13 @@ def add_parser(verbs):
     parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
     parser.add_argument("--out", metavar="DIR", help="the run's directory; runs/MODEL-TASK-SEED without it")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in DIR, with the same settings")
+    parser.add_argument(
+        "--parallel", choices=("mpi", "mpi-fast"),
+        help="share the shards of a batch among the processes of this MPI job; -fast: MPI adds, in its order",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device-buffers", action="store_true", help="with --parallel, on a GPU: MPI takes its memory"
+    )
     parser.add_argument(
         "--previous", action="store_true", help="with --resume: skip a damaged checkpoint for the one before"
     )
@@ -39,19 +46,39 @@ def run(args, screen):
         raise verb.Misuse("--resume DIR goes on in DIR; leave --out away")
     configuration = runs.configured(args, args.resume)
     directory = Path(args.resume or args.out or runs.default_directory(configuration))
+    group = _group(args)
     started = time.perf_counter()
     with backend.use("cupy" if configuration.device == "gpu" else "numpy"), runs.run_in_words():
         library = "cupy" if configuration.device == "gpu" else "numpy"
         _, events = train(
             configuration.model, configuration.task, configuration.settings, directory,
-            resume=bool(args.resume), previous=args.previous, quiet=args.json,
+            resume=bool(args.resume), previous=args.previous, quiet=args.json, group=group,
             config=configuration.as_dict() | {"environment": dict(environment(library))},
         )  # fmt: skip
-        page = runs.write_report(directory)
+        page = runs.write_report(directory) if group is None or group.rank == 0 else None
     metrics = runs.last_metrics(events)
     seconds = time.perf_counter() - started
-    steps = max(event["step"] for event in events if event["event"] == "done")
+    done = next(event for event in reversed(events) if event["event"] == "done")
+    if page is None:  # one process speaks for all
+        screen.silent, args.json = True, False
     told = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
-    screen.say(f"{steps} steps in {seconds:.0f} s: {told}")
+    screen.say(f"{done['step']} steps in {seconds:.0f} s: {told}")
     screen.say(f"the run is in {directory}, its report in {page}")
-    return {"run": str(directory), "steps": steps, "metrics": metrics, "seconds": round(seconds, 2)}, 0
+    return {
+        "run": str(directory), "steps": done["step"], "metrics": metrics, "seconds": round(seconds, 2),
+        "sha256": done["sha256"],
+    }, 0  # fmt: skip
+
+
+def _group(args):
+    """Who shares the work, or None."""
+    if args.device_buffers and not args.parallel:
+        raise verb.Misuse("--device-buffers goes with --parallel")
+    if args.parallel is None:
+        return None
+    from ..training.mpi import Group
+
+    try:
+        return Group(fast=args.parallel == "mpi-fast", device_buffers=args.device_buffers)
+    except ImportError as missing:
+        raise verb.Misuse(str(missing)) from missing

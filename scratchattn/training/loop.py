@@ -7,12 +7,14 @@ A run's directory holds
     checkpoints/    step-00000600.npz: all that a run is at a step, one always at the last
 """
 
+import hashlib
 import time
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from ..backend import to_numpy
 from . import checkpoint, run_directory, snapshot
 from .curriculum import tasks_of
 from .draws import Draws, pieces
@@ -242,11 +244,12 @@ class Trainer:
         return self.params
 
     def _end(self):
-        """The test split is read once, with the parameters that were selected."""
+        """The test split is read once, with the parameters that were selected; their digest ends the log."""
         found = evaluate(self.model, self.task, self.selected(), self.settings, "test")
         chosen = self.best_step if self.settings.select == "best" else self.step
         self.log.add("test", step=self.step, seconds=self.seconds(), of_step=chosen, **found)
-        self.log.add("done", step=self.step, seconds=self.seconds())
+        digest = hashlib.sha256(to_numpy(self.selected().flat).tobytes()).hexdigest()
+        self.log.add("done", step=self.step, seconds=self.seconds(), sha256=digest)
         self.ended = True
 
     def _stop(self):

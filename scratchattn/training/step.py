@@ -23,6 +23,10 @@ class Alone:
         """Numbers of the shards that this process computes."""
         return range(shards)
 
+    def total(self, rows):
+        """Rows (own shards, n) of this process -> the sum (n) of all shards, added in their order."""
+        return in_order(rows)
+
     def gathered(self, rows):
         """Rows (own shards, n) of this process -> those of all shards, in order."""
         return rows
@@ -71,13 +75,18 @@ def derive_shards(model, task, params, batches, states, settings, group):
         facts.append([value, *(float(metrics[name].mean()) for name in names)])
         after.append(last)
     xp = backend.array_module(params.flat)
-    total = None
-    for row in group.gathered(xp.stack(rows)):
-        total = row + 0 if total is None else total + row
-    total /= settings.shards
+    total = group.total(xp.stack(rows)) / settings.shards
     means = np.mean(group.gathered(np.array(facts)), axis=0)
     named = dict(zip(names, map(float, means[1:])))
     return float(means[0]), named, Params(params.shapes, total), after
+
+
+def in_order(rows):
+    """The sum of ``rows``, first to last: the same bits whoever adds."""
+    total = rows[0] + 0
+    for row in rows[1:]:
+        total += row
+    return total
 
 
 def bound(gradient, settings):
