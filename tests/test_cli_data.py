@@ -96,6 +96,7 @@ def test_check_names_what_is_damaged(tmp_path, there, capsys):
     status, out, _ = command(capsys, "check")
     told = f"FAIL babi/en/qa1_single_train.txt: {path}, line 4: the line's number must be 4 or 1, got 9\n"
     assert status == 1 and told in out and "1 DAMAGED" in out
+    assert "scratchattn data add babi PATH puts a whole copy in the place of a damaged one.\n" in out
     assert object_of(capsys, "check", status=1)["summary"]["damaged"] == 1
 
 

@@ -118,6 +118,38 @@ def test_another_file_of_the_same_name_needs_replace(tmp_path, there):
     assert store.check()["ok"]
 
 
+def test_a_file_that_was_put_there_by_hand_is_not_overwritten(tmp_path, there):
+    given = laid_out(tmp_path, "text")
+    (there / "given").mkdir(parents=True)
+    (there / "given" / "verse.txt").write_text("mine")
+    with pytest.raises(Refused, match=r"given has another verse\.txt already: --replace puts"):
+        store.add([given])
+    assert (there / "given" / "verse.txt").read_text() == "mine"
+    (there / "given" / "verse.txt").write_bytes(SMALL["text"]["verse.txt"])
+    assert len(store.add([given])["files"]) == 1  # the same: it gets its record
+    assert store.check()["ok"] and not store.check()["remarks"]
+
+
+def test_the_words_about_a_set_stay_those_of_its_first_files(tmp_path, there):
+    given = laid_out(tmp_path, "mnist")
+    (given / "SOURCE.txt").write_text("first")
+    store.add([given / "train-images-idx3-ubyte.gz", given / "SOURCE.txt"])
+    (given / "SOURCE.txt").write_text("second")
+    report = store.add([given])
+    assert report["source"] == "second" and report["left_out"] == ["SOURCE.txt"]
+    assert [entry["file"] for entry in report["files"]] == ["train-labels-idx1-ubyte"]
+    assert (there / "mnist" / "SOURCE.txt").read_text() == "first" and store.check()["ok"]
+
+
+def test_the_same_file_puts_a_damaged_one_right(tmp_path, there):
+    given = laid_out(tmp_path, "text")
+    store.add([given])
+    (there / "given" / "verse.txt").write_text("harmed")
+    assert not store.check()["ok"]
+    assert len(store.add([given])["files"]) == 1
+    assert store.check()["ok"] and held(there / "given")["verse.txt"] == SMALL["text"]["verse.txt"]
+
+
 def test_sets_that_cannot_belong_together_are_refused_also_in_two_steps(tmp_path, there):
     given = laid_out(tmp_path, "mnist")
     store.add([given / "train-images-idx3-ubyte.gz"])

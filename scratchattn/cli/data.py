@@ -141,6 +141,8 @@ def _check(args, screen):
         report = check(args.words, screen.progress)
     damaged = [f"{row['set']}/{row['file']}: {row['what']}" for row in report["files"] if not row["ok"]]
     _say_some(screen, screen.paint("red", "FAIL "), damaged)
+    for name in dict.fromkeys(row["set"] for row in report["files"] if not row["ok"]):
+        screen.say(f"scratchattn data add {name} PATH puts a whole copy in the place of a damaged one.")
     _say_some(screen, screen.paint("yellow", "note: "), report["remarks"])
     summary = report["summary"]
     told = (

@@ -64,7 +64,7 @@ def add(paths, kind=None, name=None, source=None, replace=False, progress=lambda
                 f"{name} holds {record['kind']} files already, these are {kind}: give another --name"
             )
         report = _commit(staged, record, source, replace, at, staging)
-    report["left_out"] = left_out
+    report["left_out"] += left_out
     report["seconds"] = round(time.perf_counter() - started, 2)
     return report
 
@@ -152,49 +152,69 @@ def _source(staged):
 
 
 def _commit(staged, record, source, replace, at, staging):
-    """Refuse what would harm the set; then the renames, the record last."""
+    """Give the staged files their names in the set, and say what was done."""
     name, before = record["name"], record["files"]
-    there = {key(place): place for place in before}
+    chosen, gone, left_out = _news(staged, name, before, replace, at)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    new, gone, warnings = {}, [], []
-    for place, each in staged.items():
-        old = there.get(key(place))
-        if old and before[old]["sha256"] == each.sha256 and (at / name / old).is_file():
-            continue
-        if old and before[old]["sha256"] != each.sha256 and not replace:
-            raise Refused(f"{name} has another {old} already: --replace puts this one in its place")
-        if old and old != place:
-            gone.append(old)
-        known = _known(name, place, each)
-        if known is False:
-            warnings.append(
-                f"{place} is not the {key(place)} that is known as {name}: "
-                "if it belongs to another data set, give that a --name of its own"
-            )
-        new[place] = {
-            "bytes": each.size,
-            "sha256": each.sha256,
+    new = {
+        place: {
+            "bytes": staged[place].size,
+            "sha256": staged[place].sha256,
             "source": source,
             "added": now,
-            "known": known,
-            "holds": each.holds,
+            "known": _known(name, place, staged[place]),
+            "holds": staged[place].holds,
         }
+        for place in chosen
+    }
+    warnings = [
+        f"{place} is not the {key(place)} that is known as {name}: "
+        "if it belongs to another data set, give that a --name of its own"
+        for place, entry in new.items()
+        if entry["known"] is False
+    ]
     after = {place: entry for place, entry in before.items() if place not in gone} | new
     data = {place: entry["holds"] for place, entry in after.items() if not is_document(place)}
     odd = KINDS[record["kind"]].together(data)
     if new:
-        record = record | {"files": dict(sorted(after.items())), "odd": odd}
-        _rename(staged, new, gone, record, at, staging)
+        _rename(staged, new, gone, record | {"files": dict(sorted(after.items()))}, at, staging)
     return {
         "name": name,
         "kind": record["kind"],
         "folder": str(at / name),
         "source": source,
         "files": [{"file": place, **entry} for place, entry in new.items()],
-        "unchanged": len(staged) - len(new),
+        "unchanged": len(staged) - len(new) - len(left_out),
         "bytes": sum(entry["bytes"] for entry in new.values()),
         "warnings": warnings + odd,
+        "left_out": left_out,
     }
+
+
+def _news(staged, name, before, replace, at):
+    """Which staged files are to be written, which old ones they stand for, and which documents stay out.
+
+    What is recorded, or stands there without a record, gives way to another file only if ``replace``;
+    a recorded file that was damaged since is put right by the file it was.
+    """
+    recorded = {key(place): place for place in before}
+    new, gone, left_out = [], [], []
+    for place, each in staged.items():
+        old = recorded.get(key(place), place)
+        present = _digest(at / name / old)
+        meant = before[old]["sha256"] if old in before else present
+        if meant not in (None, each.sha256) and not replace:
+            if not is_document(place):
+                raise Refused(f"{name} has another {old} already: --replace puts this one in its place")
+            left_out.append(place)
+        elif old not in before or not meant == present == each.sha256:
+            new.append(place)
+            gone += [old] * (old != place)
+    return new, gone, left_out
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _known(name, place, each):
