@@ -72,6 +72,16 @@ def test_pen_line_as_offsets():
     assert line.times.tolist() == [0.0, 0.01, 0.5]
 
 
+def test_pen_line_with_all_that_the_original_files_hold():
+    board = (
+        b'<WhiteboardDescription>\n<SensorLocation corner="top_left"/>\n'
+        b'<DiagonallyOppositeCoords x="6912" y="8798"/>\n</WhiteboardDescription>\n'
+    )
+    whole = INK.replace(b"<StrokeSet>", board + b"<StrokeSet>")
+    whole = whole.replace(b"<Stroke>", b'<Stroke colour="black" start_time="769.05" end_time="769.64">')
+    assert np.array_equal(readers.parse_pen_line(whole, "a").points, readers.parse_pen_line(INK, "b").points)
+
+
 def test_transcription():
     assert readers.parse_transcription(FORM, "a.txt") == ("As she spoke", "to him.")
 

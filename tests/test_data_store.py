@@ -469,3 +469,37 @@ def test_the_real_data_go_in_with_one_command(name, tmp_path, monkeypatch):
     (row,) = store.listed()["sets"]
     assert row["missing"] in ([], ["en-10k/qa3_three-supporting-facts_train.txt"])
     assert len(store.files(name)) == row["files"] >= 1
+
+
+def test_what_the_real_files_hold(monkeypatch):
+    monkeypatch.setenv("SCRATCHATTN_DATA", str(real_data()))
+    babi = {place: path for place, path in store.files("babi").items() if place.startswith("en/")}
+    assert len(babi) == 40
+    for path in babi.values():
+        assert sum(len(story.questions) for story in readers.read_babi(path)) == 1000
+    mnist = store.files("mnist")
+    for part, n in (("train", 60_000), ("t10k", 10_000)):
+        images, labels = readers.read_images_and_labels(
+            mnist[f"{part}-images-idx3-ubyte"], mnist[f"{part}-labels-idx1-ubyte"]
+        )
+        assert images.shape == (n, 28, 28) and set(labels) == set(range(10))
+    sides = store.files("multi30k")
+    for part, n in (("train", 29_000), ("val", 1014), ("test_2016_flickr", 1000)):
+        assert [len(lines) for lines in readers.read_parallel(sides[f"{part}.en"], sides[f"{part}.de"])] == [
+            n,
+            n,
+        ]
+    (text,) = store.files("tinyshakespeare").values()
+    assert len(readers.read_text(text)) == 1_115_394
+    for path in store.files("strokes").values():
+        for strokes in readers.read_strokes(path).values():
+            assert sum(map(len, strokes.sequences)) == len(strokes.points) > 0
+
+
+def test_the_code_in_the_docs_runs(monkeypatch):
+    monkeypatch.setenv("SCRATCHATTN_DATA", str(real_data()))
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (code,) = (part.partition("```")[0] for part in page.split("```python\n")[1:])
+    found: dict = {}
+    exec(compile(code, "docs/data.md", "exec"), found)
+    assert found["images"].shape == (60_000, 28, 28) and len(found["stories"]) == 200
