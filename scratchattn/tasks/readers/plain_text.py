@@ -24,9 +24,5 @@ def split_text(text, fractions=(0.9, 0.05, 0.05)):
     """
     if any(not fraction >= 0 for fraction in fractions) or not abs(sum(fractions) - 1) < 1e-9:
         raise ValueError(f"split_text: fractions must be at least 0 and sum to 1, got {tuple(fractions)}")
-    cuts, reached = [0], 0.0
-    for fraction in fractions:
-        reached += fraction
-        cuts.append(min(len(text), round(reached * len(text))))
-    cuts[-1] = len(text)
+    cuts = [*(round(sum(fractions[:i]) * len(text)) for i in range(len(fractions))), len(text)]
     return tuple(text[a:b] for a, b in pairwise(cuts))
