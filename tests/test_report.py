@@ -7,7 +7,8 @@ import zlib
 import numpy as np
 import pytest
 
-from scratchattn.report import axes, colours, png, svg, terminal, typeface
+from scratchattn.report import axes, colours, drawing, heat_map, matrices, png, terminal, typeface
+from scratchattn.report.drawing import Line, Text
 
 
 def oklab_lightness(srgb):
@@ -26,32 +27,47 @@ def oklab_lightness(srgb):
 def decoded(data):
     """Pixels (h, w, channels) of a PNG of 8 bits, with every chunk's checksum verified."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    at, body, kinds = 8, b"", []
+    at, body, kinds, palette = 8, b"", [], None
     while at < len(data):
         (size,) = struct.unpack(">I", data[at : at + 4])
         kind, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
         assert struct.unpack(">I", data[at + 8 + size : at + 12 + size]) == (zlib.crc32(kind + content),)
         if kind == b"IHDR":
             width, height, depth, colour, *rest = struct.unpack(">IIBBBBB", content)
+        if kind == b"PLTE":
+            palette = np.frombuffer(content, np.uint8).reshape(-1, 3)
         body += content * (kind == b"IDAT")
         kinds.append(kind)
         at += 12 + size
     assert kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and depth == 8 and rest == [0, 0, 0]
-    channels = {2: 3, 6: 4}[colour]
-    lines = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, 1 + width * channels)
-    above, found = np.zeros((width, channels), int), []
-    for method, line in zip(lines[:, 0], lines[:, 1:].reshape(height, width, channels).astype(int)):
-        if method in (0, 2):  # a number by itself, or added to the one above
-            line = (line + above * (method == 2)) % 256
-        for x in range(width if method in (1, 3, 4) else 0):
-            left, corner = (line[x - 1], above[x - 1]) if x else (np.zeros(channels, int),) * 2
-            guess = left + above[x] - corner
-            far = np.abs(np.stack([guess - left, guess - above[x], guess - corner])).argmin(axis=0)
-            added = {1: left, 3: (left + above[x]) // 2, 4: np.choose(far, [left, above[x], corner])}
-            line[x] = (line[x] + added[method]) % 256
+    step = {2: 3, 3: 1, 6: 4}[colour]  # bytes of a pixel
+    lines, row = zlib.decompress(body), 1 + step * width
+    assert len(lines) == row * height
+    above, found = bytearray(step * width), []
+    for y in range(height):
+        line = bytearray(lines[y * row + 1 : (y + 1) * row])
+        _undo(lines[y * row], line, above, step)
         found.append(line)
         above = line
-    return np.array(found, np.uint8)
+    pixels = np.frombuffer(b"".join(found), np.uint8).reshape(height, width, step)
+    return palette[pixels[..., 0]] if colour == 3 else pixels
+
+
+def _undo(method, line, above, step):
+    """Add to each byte of ``line``, in place, what its filter took away."""
+    if method == 2:
+        line[:] = (np.frombuffer(line, np.uint8) + np.frombuffer(above, np.uint8)).tobytes()
+    elif method:
+        for i in range(len(line)):
+            left, corner = (line[i - step], above[i - step]) if i >= step else (0, 0)
+            up = above[i]
+            if method == 4:
+                guess = left + up - corner
+                far = abs(guess - left), abs(guess - up), abs(guess - corner)
+                added = (left, up, corner)[far.index(min(far))]
+            else:
+                added = left if method == 1 else (left + up) // 2
+            line[i] = (line[i] + added) & 255
 
 
 # ---- colours and axes
@@ -116,7 +132,7 @@ def test_ticks_are_round_within_and_few():
     ]
 
 
-@pytest.mark.parametrize("draw", [terminal.heat_map, svg.heat_map])
+@pytest.mark.parametrize("draw", [terminal.heat_map, heat_map])
 def test_what_is_no_matrix_is_refused(draw):
     with pytest.raises(ValueError, match=r"heat_map: matrix must be \(rows, columns\).*got \(0, 3\)"):
         draw(np.zeros((0, 3)))
@@ -187,6 +203,13 @@ def test_blocks_stand_beside_each_other_whatever_their_colours():
 
 def test_a_png_holds_its_pixels(rng, tmp_path):
     pixels = rng.integers(0, 256, size=(5, 9, 3)).astype(np.uint8)
+    for held in (
+        pixels // 128 * 255,
+        np.zeros((1, 1, 3), np.uint8),
+        rng.bytes(3 * 20 * 20),
+    ):  # few colours, many
+        held = np.frombuffer(held, np.uint8).reshape(20, 20, 3) if isinstance(held, bytes) else held
+        assert np.array_equal(decoded(png.encode(held)), held)
     path = png.write_png(tmp_path / "a.png", pixels)
     assert np.array_equal(decoded(path.read_bytes()), pixels)
     with pytest.raises(TypeError, match="uint8, got float64"):
@@ -197,48 +220,68 @@ def test_a_png_holds_its_pixels(rng, tmp_path):
 
 
 def sightings(image, cells, size):
-    """How often ``image`` shows ``cells``, both (h, w, 3), as squares of ``size`` pixels."""
+    """How often ``image`` shows ``cells``, both (h, w, 3), as squares of ``size`` pixels (their corners)."""
     seen, wanted = image.astype(int) @ (65536, 256, 1), cells.astype(int) @ (65536, 256, 1)
     high, wide = (n - m * size + 1 for n, m in zip(seen.shape, wanted.shape))
     if high < 1 or wide < 1:
         return 0
     match = np.ones((high, wide), bool)
-    for (i, j), colour in np.ndenumerate(wanted.repeat(size, 0).repeat(size, 1)):
-        match &= seen[i : i + high, j : j + wide] == colour
+    for (i, j), colour in np.ndenumerate(wanted):
+        for y in (i * size, (i + 1) * size - 1):
+            for x in (j * size, (j + 1) * size - 1):
+                match &= seen[y : y + high, x : x + wide] == colour
     return int(match.sum())
 
 
-def test_a_picture_shows_every_cell_in_its_colour(rng):
+def test_a_drawing_shows_every_cell_in_its_colour(rng):
     unit = rng.integers(0, 6, size=(4, 9)) / 5
-    panel = axes.Panel(unit, "one", "step", "row", 0, 1)
-    image = png.picture(
-        [[panel, axes.Panel(unit.T, "two", low=0, high=1)], [panel]], title="A title", width=300
+    one, two = heat_map(unit, title="one", x_label="step", y_label="row", low=0, high=1), heat_map(unit.T)
+    for scale, drawn in ((1, one), (2, drawing.below(one, drawing.beside(two, two), gap=7))):
+        image = png.render(drawn, scale=scale)
+        assert image.shape == (round(scale * drawn.height), scale * drawn.width, 3)
+        assert sightings(image, colours.paint(unit), scale * matrices.CELL) == 1
+    assert sightings(image, colours.paint(unit.T), 2 * matrices.CELL) == 2
+    bar = colours.SCALE[np.linspace(255, 0, 32).astype(int)]
+    seen = png.render(one, scale=1)[:, 10 + 7 + 18 + 9 * matrices.CELL + 8 + 4]  # right of the cells
+    seen = seen[np.flatnonzero((seen == bar[0]).all(axis=1))[0] :][: 4 * matrices.CELL]
+    assert np.array_equal(seen, bar.repeat(3, axis=0))
+
+
+def test_letters_and_lines_are_drawn_where_they_are_said_to_be():
+    words = drawing.Drawing(60, 40, (Text(30, 20, "A"), Text(50, 30, "A", "start", False, True)))
+    ink = (png.render(words, scale=1) == colours.of_hex(colours.TEXT["light"])).all(axis=-1)
+    letter = typeface.letters("A")[:, :]
+    assert np.array_equal(ink[13:22, 27:33], letter) and np.array_equal(ink[24:30, 43:52], np.rot90(letter))
+    assert ink.sum() == 2 * letter.sum()
+    bold = png.render(drawing.Drawing(60, 40, (Text(30, 20, "A", bold=True),)), scale=2, theme="dark")
+    assert (bold == colours.of_hex(colours.TEXT["dark"])).all(axis=-1).sum() > 4 * letter.sum()
+    beyond = drawing.Drawing(
+        10, 10, (Text(0, 0, "wide words"), Text(9, 9, "more"), Line([-50, 50], [-50, 50]))
     )
-    small = image[::2, ::2]
-    assert np.array_equal(small.repeat(2, 0).repeat(2, 1), image)
-    sizes = {size: sightings(small, colours.paint(unit), size) for size in range(1, png.CELL + 1)}
-    sizes = [size for size, count in sizes.items() for _ in range(count)]
-    assert len(sizes) == 2 and sizes[1] == png.CELL  # alone in its row it is as large as cells get
-    assert sightings(small, colours.paint(unit.T), sizes[0]) == 1
-    bar = colours.SCALE[np.linspace(255, 0, 4 * png.CELL).astype(int)][:, None]
-    assert sightings(small, bar, 1) == png.BAR  # as wide, as high as its panel, and bright on top
+    assert png.render(beyond).shape == (20, 20, 3)
+    line = Line([2, 18, 18], [5, 5, 15], "#000000", 2, (4, 4))
+    image = png.render(drawing.Drawing(20, 20, (line, Line([5], [15], "#000000", 6))), scale=1)
+    dark = (image < 40).all(axis=-1)
+    assert dark[4:6, 3:5].all() and not dark[4:6, 8:9].any() and dark[4:6, 11:13].all()
+    assert dark[13:17, 3:7].all() and dark[:, :9][8:].sum() == pytest.approx(np.pi * 9, abs=8)
+    half = png.render(drawing.Drawing(9, 9, (Line([0, 9], [4, 4], "#000000", 2, (), 0.5),)), scale=1)
+    assert set(half[3, 1:8].ravel()) == {128}
 
 
-def test_a_row_has_its_mark_at_its_middle():
-    small = png.picture([[axes.Panel(np.zeros((3, 2)), row_names=[5, 6, 7])]], scale=1)
-    ys, xs = np.nonzero((small == colours.SCALE[0]).all(axis=-1))
-    top, left = ys.min(), xs.min()
-    marked = np.flatnonzero((small[:, left - 2] == colours.of_hex(colours.SOFT["light"])).all(axis=-1))
-    assert marked.tolist() == [top + png.CELL + png.CELL // 2]  # of row 6 alone, which is the second
-
-
-def test_a_picture_wider_than_its_room_is_pooled_and_stays_in_it():
-    image = png.picture([[axes.Panel(np.eye(3, 5_000), "", "step")]], width=300, scale=1)
-    assert image.shape[1] <= 300 + 6 * len("step (the largest of each 20)")
-    with pytest.raises(ValueError, match="at least one row"):
-        png.picture([])
+def test_what_png_cannot_draw_is_refused():
     with pytest.raises(ValueError, match="whole number"):
-        png.picture([[axes.Panel(np.eye(2))]], scale=1.5)
+        png.render(heat_map(np.eye(2)), scale=1.5)
+    with pytest.raises(ValueError, match=r"theme must be one of .*got 'pink'"):
+        png.render(heat_map(np.eye(2)), theme="pink")
+
+
+def test_a_matrix_larger_than_its_room_is_pooled_and_says_so():
+    wide = heat_map(np.eye(400, 5_000), x_label="step")
+    cells = next(mark for mark in wide.marks if isinstance(mark, drawing.Pixels))
+    assert cells.width <= matrices.PLOT and max(cells.pixels.shape[:2]) <= matrices.PLOT
+    assert (cells.pixels == colours.SCALE[-1]).all(axis=-1).any(axis=1).all()  # nothing bright is lost
+    told = [mark.text for mark in wide.marks if isinstance(mark, Text)]
+    assert f"step (the largest of each {-(-5_000 // cells.pixels.shape[1])})" in told
 
 
 def test_letters_differ_and_what_is_missing_is_a_box():

@@ -33,7 +33,7 @@ def walk(length=6, rows=16, start=14, direction=1, sharp=0.9, back=False):
         read[length + 1 + i, 0, (start + direction * (length - 1 - i if back else i)) % rows] = sharp
     asked = np.arange(2 * length + 1) > length
     empty = np.zeros((2 * length + 1, 3))
-    return ntm.Access(empty, empty, asked, empty, read, write, *[None] * 4, length, 0, 0)
+    return ntm.Access(empty, empty, asked, empty, read, write, *[None] * 5, length, 0, 0)
 
 
 # ---- what was recorded

@@ -1,20 +1,21 @@
 """A report as one HTML file that needs nothing else: no script, no network, no other file.
 
-It opens from a disk, follows the light or dark theme of the reader, and fits a telephone.  All text is
-escaped; the only markup from outside is a figure's SVG, which is refused if it could do anything.
+It opens from a disk, follows the light or dark theme of the reader, fits a telephone and can be printed.
+All text is escaped, and pictures are made of marks, so that no markup comes from outside.
 """
 
-import re
 from html import escape
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
 
-from .colours import BAND, PAPER, RULE, SOFT, TEXT
+from . import svg
+from .drawing import Drawing, printable
+from .matrices import WIDTH
+from .style import style
 
 
 class Section(NamedTuple):
-    """A heading and what follows it: strings (paragraphs), Tables, Figures, Items, in any order."""
+    """A heading and strings (paragraphs), Notes, Tables, Figures, Sliders, Items, in any order."""
 
     title: str
     blocks: Any
@@ -29,10 +30,23 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """An SVG, as ``svg.heat_map`` and ``svg.curve`` make it, and what is to be seen in it."""
+    """A ``drawing.Drawing``, as ``curve`` or ``heat_map`` make it, and what is to be seen in it."""
 
-    svg: str
+    drawing: Any
     caption: str = ""
+
+
+class Slider(NamedTuple):
+    """Drawings of which one is shown, and a row of stops to choose it: by pointer, finger, or arrow keys.
+
+    ``frames``: (label, Drawing) pairs, e.g. one for each step of a sequence.  ``what`` a label counts.
+    On paper all of them are shown.
+    """
+
+    frames: Any
+    caption: str = ""
+    what: str = "step"
+    start: int = 0  # the index of the frame that is shown first
 
 
 class Items(NamedTuple):
@@ -41,59 +55,57 @@ class Items(NamedTuple):
     items: Any
 
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # not allowed in HTML, escaped or not
-_STYLE = """
-:root{color-scheme:light dark;%(light)s}
-@media(prefers-color-scheme:dark){:root{%(dark)s}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--text);font:16px/1.55 system-ui,sans-serif}
-main{max-width:66rem;margin:0 auto;padding:1.5rem 1rem 4rem}
-h1{font-size:1.75rem;line-height:1.25;margin:.5rem 0 1rem}
-h2{font-size:1.2rem;margin:2.5rem 0 .5rem;padding-top:1rem;border-top:1px solid var(--rule)}
-p,li{max-width:46rem;overflow-wrap:break-word}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%%,20rem),1fr))}
-.figures{gap:1.25rem;margin:1rem 0}
-figure{margin:0;min-width:0;max-width:36rem}
-figure svg{display:block;width:100%%;height:auto}
-figcaption,caption{color:var(--soft);font-size:.875rem;text-align:left}
-.tables{display:flex;flex-wrap:wrap;gap:1rem 3rem;margin:1rem 0}
-.wide{overflow-x:auto;max-width:100%%}
-table{border-collapse:collapse;font-size:.9375rem}
-caption{padding-bottom:.35rem}
-th,td{padding:.3rem .9rem .3rem .5rem;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
-th{font-weight:600}
-thead th{background:var(--band)}
-.number{text-align:right;font-variant-numeric:tabular-nums}
-@media print{h2,figure{break-inside:avoid}}
-"""
+class Note(NamedTuple):
+    """A sentence that is not to be missed."""
+
+    text: str
 
 
-def page(title, sections, *, lead=""):
-    """The HTML text of a report: ``title``, a ``lead`` paragraph under it, and ``sections``."""
-    body = [f"<h1>{_said(title)}</h1>"] + [f"<p>{_said(lead)}</p>"] * bool(lead)
+def page(title, sections, *, lead="", notes=()):
+    """The HTML text of a report: ``title``, ``notes`` and a ``lead`` paragraph under it, and ``sections``.
+
+    TypeError for a block that is none.
+    """
+    sections, names = list(sections), count(1)
+    blocks = [Note(note) for note in notes] + [lead] * bool(lead)
+    body = [f"<h1>{said(title)}</h1>", _blocks(blocks, names)]
     for section in sections:
-        body.append(f"<section><h2>{_said(section.title)}</h2>\n{_blocks(section.blocks)}</section>")
+        body.append(f"<section><h2>{said(section.title)}</h2>\n{_blocks(section.blocks, names)}</section>")
+    sliders = [block for section in sections for block in section.blocks if isinstance(block, Slider)]
+    stops = max((len(slider.frames) for slider in sliders), default=0)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none';style-src 'unsafe-inline';img-src data:\">\n"
-        f'<meta name="color-scheme" content="light dark">\n<title>{_said(title)}</title>\n'
-        f"<style>{_style()}</style>\n</head>\n<body>\n<main>\n"
+        f'<meta name="color-scheme" content="light dark">\n<title>{said(title)}</title>\n'
+        f"<style>{style(stops)}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(body)
         + "\n</main>\n</body>\n</html>\n"
     )
 
 
-def _style():
-    names = {"paper": PAPER, "text": TEXT, "soft": SOFT, "rule": RULE, "band": BAND}
-    return _STYLE % {
-        theme: ";".join(f"--{name}:{colours[theme]}" for name, colours in names.items())
-        for theme in ("light", "dark")
-    }
+def drawings(sections):
+    """(name, Drawing) of every picture in ``sections``, in order; those of a slider have their labels."""
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Figure):
+                yield f"{section.title} {block.drawing.title}", block.drawing
+            elif isinstance(block, Slider):
+                for label, drawing in block.frames:
+                    yield f"{section.title} {drawing.title} {block.what} {label}", drawing
 
 
-def _blocks(blocks):
+def said(value):
+    """Text of a cell or a paragraph, escaped; floats short, truth values and None in words."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        value = f"{value:.6g}"
+    return escape(printable(value))
+
+
+def _blocks(blocks, names):
     """Figures that follow each other stand side by side where there is room, and so do tables."""
     parts = []
     for kind, group in groupby(blocks, type):
@@ -103,33 +115,38 @@ def _blocks(blocks):
         elif kind is Items:
             for items in group:
                 parts.append(
-                    "<ul>\n" + "".join(f"<li>{_said(item)}</li>\n" for item in items.items) + "</ul>\n"
+                    "<ul>\n" + "".join(f"<li>{said(item)}</li>\n" for item in items.items) + "</ul>\n"
                 )
+        elif kind is Slider:
+            parts += [_slider(slider, f"slider-{next(names)}") for slider in group]
+        elif kind is Note:
+            parts += [f'<p class="note" role="note">{said(note.text)}</p>\n' for note in group]
         elif kind is str:
-            parts += [f"<p>{_said(text)}</p>\n" for text in group]
+            parts += [f"<p>{said(text)}</p>\n" for text in group]
         else:
-            raise TypeError(f"page: a string, Table, Figure or Items expected, got {kind.__name__}")
+            raise TypeError(
+                f"page: a string, Note, Table, Figure, Slider or Items expected, got {kind.__name__}"
+            )
     return "".join(parts)
 
 
 def _table(table):
-    caption = f"<caption>{_said(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption>{said(table.caption)}</caption>" if table.caption else ""
     numeric = [all(map(_is_number, column)) for column in zip(*table.rows)]
     head = ""
     if table.header:
+        numeric = numeric or [False] * len(table.header)
         cells = [
-            f'<th scope="col"{_kind(n)}>{_said(h)}</th>' for h, n in zip(table.header, numeric, strict=True)
+            f'<th scope="col"{_kind(n)}>{said(h)}</th>' for h, n in zip(table.header, numeric, strict=True)
         ]
         head = f"<thead><tr>{''.join(cells)}</tr></thead>"
     rows = []
     for first, *rest in table.rows:
-        cells = [f'<th scope="row"{_kind(numeric[0])}>{_said(first)}</th>']
-        cells += [f"<td{_kind(n)}>{_said(cell)}</td>" for cell, n in zip(rest, numeric[1:], strict=True)]
+        cells = [f'<th scope="row"{_kind(numeric[0])}>{said(first)}</th>']
+        cells += [f"<td{_kind(n)}>{said(cell)}</td>" for cell, n in zip(rest, numeric[1:], strict=True)]
         rows.append(f"<tr>{''.join(cells)}</tr>\n")
-    label = escape(table.caption or "Table")
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table>{caption}{head}'
-        f"<tbody>\n{''.join(rows)}</tbody></table></div>\n"
+    return _scrolled(
+        f"<table>{caption}{head}<tbody>\n{''.join(rows)}</tbody></table>", table.caption or "Table"
     )
 
 
@@ -142,35 +159,43 @@ def _kind(numeric):
 
 
 def _figure(figure):
-    caption = f"<figcaption>{_said(figure.caption)}</figcaption>" if figure.caption else ""
-    return f"<figure>{_harmless(figure.svg)}{caption}</figure>\n"
+    drawing = _checked(figure.drawing)
+    caption = f"<figcaption>{said(figure.caption)}</figcaption>" if figure.caption else ""
+    if drawing.width > WIDTH:
+        shown = _scrolled(svg.render(drawing), drawing.title)
+        return f'<figure class="broad">{shown}{caption}</figure>\n'
+    return f"<figure>{svg.render(drawing)}{caption}</figure>\n"
 
 
-def _harmless(svg):
-    """``svg`` itself; ValueError if it is not one SVG element, or could run or load anything."""
-    try:
-        root = ElementTree.fromstring(svg)
-    except ElementTree.ParseError as failure:
-        raise ValueError(f"page: a figure must be well-formed SVG: {failure}") from None
-    if root.tag != "{http://www.w3.org/2000/svg}svg" or svg.lstrip()[:4] != "<svg":
-        raise ValueError(f"page: a figure must be an svg element, got {root.tag}")
-    for element in root.iter():
-        if "url(" in (element.text or "") or "@import" in (element.text or ""):
-            raise ValueError("page: a figure must not load anything in its style")
-        kind = element.tag.rpartition("}")[2]
-        if kind not in ("svg", "style", "g", "path", "rect", "text", "image"):
-            raise ValueError(f"page: a figure must not hold the element {kind}")
-        for name, value in element.attrib.items():
-            loads = name.rpartition("}")[2] == "href" and not value.startswith("data:image/png;base64,")
-            if name.lower().startswith("on") or loads or "url(" in value:
-                raise ValueError(f"page: a figure must not have the attribute {name}={value[:40]!r}")
-    return svg
+def _slider(slider, name):
+    """Radio buttons and frames; the style sheet shows the frame whose button is chosen."""
+    if not slider.frames or not 0 <= slider.start < len(slider.frames):
+        raise ValueError(
+            f"page: a slider needs frames, and start among them, got {len(slider.frames)} and {slider.start}"
+        )
+    stops, frames = [], []
+    for i, (label, drawing) in enumerate(slider.frames):
+        chosen = " checked" * (i == slider.start)
+        told = f"{said(slider.what)} {said(label)}"
+        stops.append(
+            f'<label><input type="radio" name="{name}" aria-label="{told}"{chosen}>'
+            f"<span>{said(label)}</span></label>"
+        )
+        shown = _scrolled(svg.render(_checked(drawing)), f"{slider.what} {label}")
+        frames.append(f'<div class="frame"><h3>{told}</h3>{shown}</div>\n')
+    legend = said(slider.caption or f"Choose a {slider.what}.")
+    return (
+        f'<fieldset class="slider"><legend>{legend}</legend>\n<div class="stops">{"".join(stops)}</div>\n'
+        f'<div class="frames-in-time">{"".join(frames)}</div></fieldset>\n'
+    )
 
 
-def _said(value):
-    """Text of a cell or a paragraph, escaped; floats short, truth values and None in words."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, float):
-        value = f"{value:.6g}"
-    return escape(_UNPRINTABLE.sub("\ufffd", str(value)))
+def _checked(drawing):
+    if not isinstance(drawing, Drawing):
+        raise TypeError(f"page: a figure must hold a Drawing, got {type(drawing).__name__}")
+    return drawing
+
+
+def _scrolled(content, label):
+    """What may be wider than the page, in a region that can be scrolled, also by keyboard."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{said(label)}">{content}</div>\n'

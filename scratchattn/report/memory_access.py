@@ -5,7 +5,7 @@ same order: drawn over time, both are diagonals.  ``access`` records a sequence;
 true that is, in a number that a flat, a standing or a jumping weighting does not reach by accident.
 """
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +30,9 @@ class Access(NamedTuple):
     shift: Any  # (t, k, s), weights of the offsets, the most negative first
     strength: Any  # (t, k)
     sharpness: Any  # (t, k)
-    length: int  # vectors to copy: the first steps are one of each
-    wrong_bits: int
+    memory: Any  # (t, n, w), after each step
+    length: Any  # vectors to copy: the first steps are one of each; None where the task has no lengths
+    wrong_bits: Any  # None where the task does not count them
     seed: int
 
 
@@ -51,15 +52,22 @@ class Diagonality(NamedTuple):
 
 def fixed_length(task, length):
     """``task`` with sequences of ``length`` vectors and no others; ValueError if it has no lengths."""
-    try:
-        return replace(task, shortest=length, longest=length)
-    except TypeError:
-        raise ValueError(f"access: {type(task).__name__} has no shortest and longest to set") from None
+    if not has_lengths(task):
+        raise ValueError(f"access: {type(task).__name__} has no shortest and longest to set")
+    return replace(task, shortest=length, longest=length)
 
 
-def access(model, params, task, length, seed=0):
-    """Run ``model`` on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access."""
-    batch = fixed_length(task, length).batch(np.random.default_rng(seed), 1, dtype=model.dtype)
+def has_lengths(task):
+    """Whether ``task`` draws sequences of ``shortest`` to ``longest`` vectors."""
+    return is_dataclass(task) and {"shortest", "longest"} <= {field.name for field in fields(task)}
+
+
+def access(model, params, task, length=None, seed=0):
+    """Run ``model`` on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access.
+
+    Without ``length`` the sequence is as long as the task draws it.
+    """
+    batch = _one_sequence(model, task, length, seed)
     state, logits, kept = model.initial_state(params, 1), [], []
     weights = model.weights(params)
     for x in batch.inputs:
@@ -67,25 +75,30 @@ def access(model, params, task, length, seed=0):
         y, state = model.step(params, before, x)
         head = _head_parameters(weights, before, state, x, model.cell)
         logits.append(to_numpy(y))
-        kept.append(
-            [to_numpy(a)[0] for a in (state.weightings, head.gate, head.shift, head.strength, head.sharpness)]
-        )
-    weightings, gate, shift, *heads = map(np.stack, zip(*kept))
+        told = (state.weightings, head.gate, head.shift, head.strength, head.sharpness, state.memory)
+        kept.append([to_numpy(a)[0] for a in told])
+    weightings, gate, shift, *rest = map(np.stack, zip(*kept))
     logits = np.stack(logits)
-    wrong = task.metrics(asarray(logits), batch)["wrong_bits"]
+    wrong = task.metrics(asarray(logits), batch).get("wrong_bits")
+    asked = getattr(batch, "asked", None)
     return Access(
         *(to_numpy(a)[:, 0] for a in (batch.inputs, batch.targets)),
-        to_numpy(batch.asked)[:, 0, 0],
+        np.ones(len(logits), bool) if asked is None else to_numpy(asked)[:, 0, 0],
         _probabilities(logits[:, 0]),
         weightings[:, : model.read_heads],
         weightings[:, model.read_heads :],
         gate,
         _rising(shift, model.cell.layout),
-        *heads,
+        *rest,
         length,
-        int(wrong[0]),
+        None if wrong is None else int(wrong[0]),
         seed,
     )
+
+
+def _one_sequence(model, task, length, seed):
+    chosen = task if length is None else fixed_length(task, length)
+    return chosen.batch(np.random.default_rng(seed), 1, dtype=model.dtype)
 
 
 def _head_parameters(weights, before, after, x, convention):
@@ -107,7 +120,7 @@ def _rising(shift, layout):
 
 def engine_difference(model, params, task, access):
     """How far the outputs of the engine that ``model`` runs on are from ``access.outputs``, at most."""
-    batch = fixed_length(task, access.length).batch(np.random.default_rng(access.seed), 1, dtype=model.dtype)
+    batch = _one_sequence(model, task, access.length, access.seed)
     logits, _ = model.sequence(params, model.initial_state(params, 1), batch.inputs, batch.lengths)
     return float(np.abs(_probabilities(to_numpy(logits)[:, 0]) - access.outputs).max())
 

@@ -8,6 +8,7 @@ one, code 127, is a box: it stands for every character that is not here.
 import numpy as np
 
 WIDTH, HEIGHT = 6, 9  # of a character with the gap to the next
+ASCENT = 7  # rows of a capital, above the line
 DRAWING = """
 ..... ..#.. .#.#. .#.#. ..#.. ##..# .##.. ..#.. ...#. .#... ..... ..... ..... ..... ..... ....#
 ..... ..#.. .#.#. .#.#. .#### ##..# #..#. ..#.. ..#.. ..#.. ..#.. ..#.. ..... ..... ..... ....#
