@@ -94,8 +94,7 @@ class Browser:
     def open(self, path, *, width=800, height=900, dark=False, media="screen"):
         """Show the file ``path`` in a window of this size and theme; returns when it is loaded -> self."""
         self.resize(width, height)
-        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.tell("Emulation.setEmulatedMedia", media=media, features=theme)
+        self.turn(dark, media)
         self.events.clear()
         loader = self.tell("Page.navigate", url=path.as_uri())["loaderId"]
         while not self._loaded(loader):
@@ -117,9 +116,10 @@ class Browser:
             mobile=False,
         )
 
-    def dark(self, dark):
+    def turn(self, dark, media="screen"):
+        """The reader's theme becomes dark or light; the ``media``, "screen" or "print"."""
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.tell("Emulation.setEmulatedMedia", media="screen", features=theme)
+        self.tell("Emulation.setEmulatedMedia", media=media, features=theme)
 
     def run(self, expression):
         """The value of a JavaScript expression in the page, as JSON brings it."""
@@ -135,7 +135,7 @@ class Browser:
             self.tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     def screenshot(self, clip=None):
-        """A PNG as bytes: of the window, of the box ``clip`` (x, y, width, height), or of the whole "page"."""
+        """A PNG as bytes: of the window, of the box ``clip`` (x, y, width, height), or of the "page"."""
         params = {"format": "png", "captureBeyondViewport": clip is not None}
         if clip == "page":
             clip = self.run(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SIZE = 12  # of letters
-LETTER = 7.0  # what a letter takes in width, on average and with a little to spare
+LETTER, NARROW, WIDE = 7.7, 5.0, 12.0  # what a letter takes in width, in the widest of the usual typefaces
 LINE = SIZE + 5  # from line to line of words
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # refused, escaped or not
 
@@ -74,7 +74,13 @@ def printable(text):
 
 def room(text):
     """The width that ``text`` takes, roughly, and rather more than less."""
-    return LETTER * len(str(text)) + 1.5 * sum(c in "MWmw@%" for c in str(text))
+    return sum(map(_width, str(text)))
+
+
+def _width(letter):
+    if letter in " .,:;'|!()[]/fijlrtI-":
+        return NARROW
+    return WIDE if letter in "MWmw@%" else LETTER + 1.3 * (letter.isupper() or ord(letter) > 0x2E7F)
 
 
 def wrapped(text, width):
@@ -133,6 +139,6 @@ def heading(left, width, title, top=0):
     """The marks of a bold ``title`` above what starts at ``left``, and how far down they reach."""
     if not title:
         return [], top + 8
-    lines = wrapped(title, width)
+    lines = wrapped(title, width / 1.1)  # bold
     marks = [Text(left, top + 15 + i * LINE, line, "start", bold=True) for i, line in enumerate(lines)]
     return marks, top + 7 + LINE * len(lines)

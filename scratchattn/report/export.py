@@ -4,6 +4,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from ..training.whole_file import replacing
 from . import png, svg
 from .html import drawings
 
@@ -35,8 +36,10 @@ def export_figures(sections, directory, formats=FORMATS, *, scale=2, theme="ligh
 
 
 def write_svg(path, drawing):
-    """Write ``drawing`` to ``path``; the file appears whole or not at all."""
-    return png.write_whole(path, f"{svg.render(drawing)}\n".encode())
+    """Write ``drawing`` to ``path``; the file appears whole or not at all -> the path."""
+    with replacing(path) as file:
+        file.write(f"{svg.render(drawing)}\n".encode())
+    return Path(path)
 
 
 def file_name(words):

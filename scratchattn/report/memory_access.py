@@ -98,6 +98,8 @@ def access(model, params, task, length=None, seed=0):
 
 def _one_sequence(model, task, length, seed):
     chosen = task if length is None else fixed_length(task, length)
+    if not hasattr(chosen, "batch"):  # a data set: what is drawn is the first that nothing was trained on
+        return chosen.take("validation", np.arange(1), dtype=model.dtype)
     return chosen.batch(np.random.default_rng(seed), 1, dtype=model.dtype)
 
 

@@ -4,7 +4,6 @@ Matrices and letters stay sharp: a cell has the colour that its centre falls on,
 whole number.  Lines are smoothed: a pixel takes as much of their colour as its distance from them says.
 """
 
-import os
 import struct
 import unicodedata
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..training.whole_file import replacing
 from .colours import PAPER, TEXT, of_hex
 from .drawing import Box, Line, Pixels, Text
 from .typeface import ASCENT, WIDTH, letters
@@ -43,20 +43,11 @@ def _chunk(kind, data):
 
 
 def write_png(path, pixels):
-    """Write ``pixels`` (h, w, 3) uint8 to ``path``; the file appears whole or not at all."""
-    return write_whole(path, encode(pixels))
-
-
-def write_whole(path, data):
-    """Write the bytes ``data`` under another name, then rename -> the path."""
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    """Write ``pixels`` (h, w, 3) uint8 to ``path``; the file appears whole or not at all -> the path."""
+    data = encode(pixels)
+    with replacing(path) as file:
+        file.write(data)
+    return Path(path)
 
 
 def render(drawing, *, scale=2, theme="light"):

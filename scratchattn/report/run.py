@@ -19,10 +19,15 @@ import numpy as np
 from ..backend import array_module
 from . import html, pictures
 from .environment import environment as found_here
+from .memory_access import has_lengths
 from .plots import curve
 
-NO_METRIC = ("step", "seconds", "time", "sequences", "epoch", "seed")
-SERIES = {"train": "training", "evaluation": "evaluation"}  # what kinds of events are called in a picture
+NO_METRIC = ("step", "seconds", "of_step")
+SERIES = {
+    "train": "training",
+    "evaluation": "evaluation",
+    "test": "test",
+}  # events with metrics -> their curve
 UNCHECKED = "What was not checked"  # sections of this title are one, at the end
 
 
@@ -52,16 +57,20 @@ def run_report(
 
     ``model``, ``task``, ``settings``: dataclasses.  ``params``: a ``Params``, or None where there are none;
     then nothing of the model is drawn.  ``config``: part -> setting -> value, as saved with the run; the
-    fields of the three if None.  ``environment``: (name, value) pairs or a dictionary; that of this process
-    if None.  ``checkpoints``: a dictionary each, all with the same keys, or paths.  ``sections``: more of
-    them (``html.Section``), shown before the configuration.  ``unchecked``: more sentences on what nobody
-    looked at.  ``drawn``: the sections with the model's own pictures; ``pictures.pictures`` makes them if None.
+    fields of the three if None.  ``environment``: (name, value) pairs or a dictionary; that of ``config``,
+    or of this process, if None.  ``checkpoints``: a dictionary each, all with the same keys, or paths.
+    ``sections``: more of them (``html.Section``), shown before the configuration.  ``unchecked``: more
+    sentences on what nobody looked at.  ``drawn``: the model's own sections; what ``pictures.pictures`` makes
+    of it if None.
     """
     events, name = list(events), f"{type(model).__name__} on {type(task).__name__}"
     if drawn is None:
         rng = np.random.default_rng([getattr(settings, "seed", 0), 30_000])
         drawn = [] if params is None else pictures.pictures(model, params, task, rng)
     extra = [*drawn, *sections]
+    if config is not None and "environment" in config:
+        environment = environment or config["environment"]
+        config = {part: value for part, value in config.items() if part != "environment"}
     if environment is None:
         environment = found_here("numpy" if params is None else array_module(params.flat).__name__)
     shown = [
@@ -88,9 +97,14 @@ def _lead(name, params, settings, events):
     updates = max((event["step"] for event in events if event.get("event") == "train"), default=None)
     if updates is None:
         return f"{name}{size}, whose training was not logged."
-    drawn, seed = getattr(settings, "batch", None), getattr(settings, "seed", None)
-    trained = f"{updates:,} updates" if drawn is None else f"{updates * drawn:,} sequences"
+    each, seed = _sequences_of_an_update(settings), getattr(settings, "seed", None)
+    trained = f"{updates:,} updates" if each is None else f"{updates * each:,} sequences"
     return f"{name}{size}, trained on {trained}" + f", seed {seed}" * (seed is not None) + "."
+
+
+def _sequences_of_an_update(settings):
+    """None where that is no whole number: a sequence may be cut into pieces, each an update."""
+    return None if getattr(settings, "truncate", 0) else getattr(settings, "batch", None)
 
 
 def _notes(settings, events):
@@ -103,39 +117,47 @@ def _notes(settings, events):
     if last.get("event") == "failed":
         yield f"This run failed at step {last.get('step', reached):,}{of}: {why}."
     elif last.get("event") == "stopped":
-        yield f"This run was stopped at step {last.get('step', reached):,}{of}: {why}."
+        asked = "; it can go on" if "why" not in last else f": {why}"
+        yield f"This run was stopped at step {last.get('step', reached):,}{of}{asked}."
     elif events and last.get("event") != "done":
         yield f"This run is not finished, or was killed: its log ends at step {reached:,}{of}."
 
 
 def _result(settings, task, events):
-    evaluations = [event for event in events if event.get("event") == "evaluation"]
-    if not evaluations:
-        return ["No evaluation was logged."]
-    last = evaluations[-1]
-    rows = [("updates", last["step"])]
-    if hasattr(settings, "batch"):
-        rows.append(("sequences seen", last["step"] * settings.batch))
-    rows += [(words(name), value) for name, value in metrics(last).items()]
-    if "seconds" in last:
-        rows.append(("seconds", round(last["seconds"], 1)))
-    kind = "Measured"
-    if hasattr(settings, "eval_batches") and hasattr(settings, "eval_batch"):
-        kind += f" on {settings.eval_batches * settings.eval_batch:,} fresh sequences"
-    if hasattr(task, "shortest") and hasattr(task, "longest"):
-        kind += f" of {task.shortest} to {task.longest} vectors"
-    return [html.Table(rows, ("at the last evaluation", "value"), kind + ".")]
+    """A table for the last evaluation, and one for the test split where it was read."""
+    tables = []
+    for kind, where in (("evaluation", "at the last evaluation"), ("test", "at the end, on the test split")):
+        last = next((event for event in reversed(events) if event.get("event") == kind), None)
+        if last is None:
+            continue
+        rows = [("updates", last.get("of_step", last["step"]))]
+        each = _sequences_of_an_update(settings)
+        if each is not None:
+            rows.append(("sequences seen", rows[0][1] * each))
+        rows += [(words(name), value) for name, value in metrics(last).items()]
+        if "seconds" in last:
+            rows.append(("seconds", round(last["seconds"], 1)))
+        tables.append(html.Table(rows, (where, "value"), _measured_on(settings, task)))
+    return tables or ["No evaluation was logged."]
+
+
+def _measured_on(settings, task):
+    count = getattr(settings, "eval_batches", 0) * getattr(settings, "eval_batch", 0)
+    if not count or not hasattr(task, "batch"):
+        return ""
+    lengths = f" of {task.shortest} to {task.longest} vectors" if has_lengths(task) else ""
+    return f"Measured on {count:,} fresh sequences{lengths}."
 
 
 def training_figures(settings, events):
     """Blocks: one curve for each metric, of all kinds of events that have it."""
-    each = getattr(settings, "batch", None)
+    each = _sequences_of_an_update(settings)
     found = {}  # metric -> kind -> step -> value: what a resumed run logs again counts once
     for event in events:
-        if "step" in event:
-            kind = str(event.get("split") or SERIES.get(event["event"], words(event["event"])))
+        if event.get("event") in SERIES:
             for name, value in metrics(event).items():
-                found.setdefault(name, {}).setdefault(kind, {})[event["step"]] = value
+                curves = found.setdefault(name, {})
+                curves.setdefault(SERIES[event["event"]], {})[event["step"]] = value
     figures = []
     for name, kinds in found.items():
         series = {}
@@ -154,7 +176,7 @@ def training_figures(settings, events):
 
 
 def metrics(event):
-    """name -> float for each metric of an event; what is no number, or none of the model's, is left out."""
+    """name -> float for each metric of an event."""
     return {
         name: float(value)
         for name, value in event.items()
