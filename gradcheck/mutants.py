@@ -30,6 +30,7 @@ class Mutant:
     file: str
     function: str
     line: int
+    lines: frozenset[int] | None  # of the statement; None: it is run when the file is loaded
     before: str
     after: str
     occurrence: int
@@ -88,7 +89,18 @@ class Text:
                     continue
                 text = f"{name}: {before} => {after}"
                 occurrence = seen[text] = seen.get(text, -1) + 1
-                yield Mutant(self.op.name, self.file, name, line, before, after, occurrence, place, node)
+                yield Mutant(
+                    self.op.name,
+                    self.file,
+                    name,
+                    line,
+                    _lines(place, path),
+                    before,
+                    after,
+                    occurrence,
+                    place,
+                    node,
+                )
 
     def functions(self, mutant=None):
         """The module's names with ``mutant`` in its place, or as written."""
@@ -177,6 +189,14 @@ def _names_defined(node):
 
 def _line(path):
     return next(node.lineno for node in reversed(path) if hasattr(node, "lineno"))
+
+
+def _lines(place, path):
+    """Those of the innermost statement around; a default is the whole function's."""
+    if not isinstance(path[0], ast.FunctionDef):
+        return None
+    statement = next(node for node in (place.get(), *reversed(path)) if isinstance(node, ast.stmt))
+    return frozenset(range(statement.lineno, statement.end_lineno + 1))
 
 
 def _shown(place, path, node):

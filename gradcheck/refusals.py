@@ -6,7 +6,7 @@ functions compare with.  Looked at is only whether a call is refused and how, ne
 
 import ast
 import copy
-import traceback
+import linecache
 from dataclasses import dataclass
 from itertools import combinations, islice, product
 from pathlib import Path
@@ -20,6 +20,8 @@ _OTHERS = (None, "nonsense", ("nonsense",), True, (True,), (), (1,), (0, 1), (1,
 _KEYS: tuple = ((-1, -1), (0, -1), (1, 2, 3), (9,), (-9,), (0, 9), (0,) * 6, ..., (..., ...))
 _KEYS += (slice(1, None), slice(None, None, -2))
 _CALLS, _ALIKE, _TAKEN = 8000, 3, 20  # tried; kept: that are refused in the same words, that are taken
+_STRANGE = ("an error that no check of ours raised", "nothing to compare with")
+_PACKAGE = Path(scratchattn.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -31,60 +33,63 @@ class Refusal:
     asked: str
     outcome: tuple | None
 
-    def differs(self, made):
-        """A word if its functions refuse otherwise."""
-        outcome = _outcome(made, self.asked, self.inputs, self.params)
+    def differs(self, version):
+        """A word if ``version`` of the op refuses otherwise."""
+        outcome = _outcome(version.made, self.asked, self.inputs, self.params)
         return None if outcome == self.outcome else "refusals"
 
 
 def refusals(op, text):
     """Calls with inputs of a right kind and shape that the op takes or refuses in its own words."""
-    found, seen, alike, signature = [], set(), {}, copy.copy(op._signature)
+    found, seen, alike, ready, signature = [], set(), {}, {}, copy.copy(op._signature)
     if signature.shape_rule:  # is asked with the forward, as a part of it
         signature.output_shapes = lambda shapes, params: None
     cases = list(op.cases(np.random.default_rng(0)))
     for about, inputs, params in islice(_calls(op, text, cases), _CALLS):
-        label = repr((params, [_label(x) for x in inputs]))
-        if label in seen:
+        label = tuple(map(_label, inputs))
+        if (again := (label, repr(params))) in seen:
             continue
-        seen.add(label)
-        try:
-            inputs = signature.with_numbers_as_arrays(signature.complete(inputs))
-            inputs = signature.check(inputs, params)
-        except Exception:  # refused before the op itself is asked
+        seen.add(again)
+        if label not in ready:  # params change none of this
+            ready[label] = _ready(signature, inputs, params)
+        if (inputs := ready[label]) is None:
             continue
         for asked in ("shape_rule", "forward") if op.shape_rule else ("forward",):
-            try:
-                outcome = _outcome(op, asked, inputs, params, text.file)
-            except _Strange:
-                continue
+            outcome = _outcome(op, asked, inputs, params, text.file)
             kind = about, asked, outcome
             alike[kind] = alike.get(kind, 0) + 1
-            if alike[kind] <= (_ALIKE if outcome else _TAKEN):
+            if outcome is not _STRANGE and alike[kind] <= (_ALIKE if outcome else _TAKEN):
                 found.append(Refusal(inputs, params, asked, outcome))
     return sorted(found, key=lambda refusal: refusal.outcome is None)
 
 
-class _Strange(Exception):
-    """An error that no check of ours raised: nothing to compare with."""
+def _ready(signature, inputs, params):
+    """The inputs as the op gets them, or None if they are refused before it is asked."""
+    try:
+        return signature.check(signature.with_numbers_as_arrays(signature.complete(inputs)), params)
+    except Exception:
+        return None
 
 
 def _outcome(made, asked, inputs, params, file=None):
+    """What it raises, or None; if ``file`` is told, _STRANGE for an error that no check of ours raised."""
     if asked == "shape_rule":
         inputs = [None if x is None else tuple(x.shape) for x in inputs]
     try:
         getattr(made, asked)(*inputs, **params)
     except Exception as error:
-        if file is not None and not _ours(error, file):
-            raise _Strange from error
-        return type(error).__name__, str(error)
+        return (type(error).__name__, str(error)) if file is None or _ours(error, file) else _STRANGE
     return None
 
 
 def _ours(error, file):
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    inside = last.filename == file or Path(last.filename).is_relative_to(Path(scratchattn.__file__).parent)
-    return inside and "raise" in (last.line or "")
+    last = error.__traceback__
+    while last.tb_next:
+        last = last.tb_next
+    at = last.tb_frame.f_code.co_filename
+    if at != file and not Path(at).is_relative_to(_PACKAGE):
+        return False
+    return "raise" in linecache.getline(at, last.tb_lineno)
 
 
 def _calls(op, text, cases):
@@ -199,4 +204,7 @@ def _words(text, cases):
 
 
 def _label(x):
-    return None if x is None else (np.shape(x), str(getattr(x, "dtype", type(x))), np.asarray(x).tobytes())
+    if x is None:
+        return None
+    array = np.asarray(x)
+    return type(x), array.dtype.str, array.shape, array.tobytes()

@@ -14,6 +14,10 @@ operator, a constant, a comparison, an axis, a variable, an argument, a term or 
 no check tells from the op survives and is shown, unless gradcheck/equivalent_mutants.toml says why it
 computes the same.  An entry there that is of no more use is stale.  Nothing is written, nothing is changed.
 
+Listed mutants are asked for values and adjoints only, with --listed everything that the others are asked;
+that takes minutes for all ops, and after a change of the list it is due for its ops.  The continuous
+integration asks a sample so.
+
 JSON keys: mutants, killed, equivalent (listed), survivors (op, file, function, line, before, after, key),
 stale (op, key, why), ops (op, mutants, killed, equivalent, seconds of computing)."""
 
@@ -27,6 +31,7 @@ def add_parser(verbs):
         "--sample", type=_count, metavar="N", help="only N mutants of each op, drawn at random"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample, 0")
+    parser.add_argument("--listed", action="store_true", help="ask everything of listed equivalents too")
     parser.add_argument("--jobs", type=_count, metavar="N", help="processes (default: the cores, at most 4)")
 
 
@@ -54,13 +59,14 @@ def run(args, screen):
     kept = ("op", "mutants", "killed", "equivalent", "seconds")
     report["ops"] = [{key: result[key] for key in kept} for result in results]
     bad = len(report["survivors"]) + len(report["stale"])
-    _say_summary(report, screen)
+    _say_summary(report, args, screen)
     return report, int(bad > 0)
 
 
 def _judged(ops, args, processes, mutate_all):
     try:
-        yield from mutate_all(ops, sample=args.sample, seed=args.seed, processes=processes)
+        how = {"sample": args.sample, "seed": args.seed, "wholly": args.listed}
+        yield from mutate_all(ops, processes=processes, **how)
     except (TypeError, ValueError) as wrong:
         if not str(wrong).startswith("mutate: "):
             raise
@@ -79,13 +85,16 @@ def _say(result, width, screen):
         screen.say(f"       stale: {one['key']}: {one['why']}")
 
 
-def _say_summary(report, screen):
+def _say_summary(report, args, screen):
     left, stale = len(report["survivors"]), len(report["stale"])
     told = report["mutants"] - report["equivalent"]
     verdict = screen.paint("red", f"{left} SURVIVED") if left else screen.paint("green", "none survived")
     if stale:
         verdict += ", " + screen.paint("red", f"{stale} listed equivalents are stale")
-    size = f"{report['mutants']:,} mutants of {len(report['ops'])} ops, {report['equivalent']} equivalent"
+    drawn = f" drawn by seed {args.seed}" if args.sample else ""
+    size = (
+        f"{report['mutants']:,} mutants{drawn} of {len(report['ops'])} ops, {report['equivalent']} equivalent"
+    )
     screen.say(f"{size}, {report['killed']:,} of {told:,} killed: {verdict}.")
 
 
