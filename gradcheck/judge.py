@@ -70,8 +70,10 @@ class Judge:
                     told = "its text as it is now does not do the same"
                     raise ValueError(f"mutate: {op.name}: {told}, by {word}")
         self._bits = [self._question(trial.bits_differ, SLOW) for trial in trials]
-        self._other_calls = [self._checks(_OTHER_CALLS, trial) for trial in trials]
-        self._if_changed = [self._checks(_CHECKS, trial) + self._accuracy(trial) for trial in trials]
+        self._other_calls = [self._checks([check], trials) for check in _OTHER_CALLS]
+        self._if_changed = [self._checks(_CHECKS, [trial]) for trial in trials]
+        asks = (partial(t.accuracy_differs, dtype) for t in trials for dtype in t.certified)
+        self._accuracy = [self._question(ask, SLOW) for ask in asks]
         self._told = {}  # what told the last mutant of a statement, likely to tell the next one too
 
     def killer(self, mutant, *, wholly=True):
@@ -107,20 +109,21 @@ class Judge:
         if changed is not None:
             yield self._if_changed[changed]
         yield rows
+        if changed is not None:
+            yield self._accuracy
         yield from self._other_calls
-        yield from self._if_changed if changed is not None else ()
-
-    def _accuracy(self, trial):
-        return [self._question(partial(trial.accuracy_differs, dtype), SLOW) for dtype in trial.certified]
+        if changed is not None:
+            yield from self._if_changed
 
     def _question(self, ask, seconds, *passed):
         return Question(ask, seconds, self._own, self.text.file, *passed)
 
-    def _checks(self, checks, trial):
-        """``checks`` at a case; not the rows of a Jacobian that were asked already."""
+    def _checks(self, checks, trials):
+        """``checks`` at some cases; not the rows of a Jacobian that were asked already."""
         return [
             self._question(partial(_failure, check, trial.case), SLOW)
             for check in checks
+            for trial in trials
             if check.__name__ not in self.op.excused and not (check is _JACOBIAN and trial.has_rows)
         ]
 
