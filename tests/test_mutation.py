@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from gradcheck import mutation
 from gradcheck.evidence import check
 from gradcheck.mutants import Text
+from gradcheck.question import Question
 from scratchattn import REGISTRY, cli
 from scratchattn.cli import lookup
 
@@ -113,6 +116,38 @@ def test_what_is_listed_is_no_survivor_and_must_be_of_use(toy):
         "toy_backward: dout / b => dout * b": "it is told apart now, by adjoint",
         "toy_backward: dout / c => dout": "there is no such mutant",
     }
+
+
+def test_a_listed_mutant_is_asked_everything_if_that_is_wanted(toy):
+    """What only refusals tell is not asked of it in passing."""
+    key = "toy_forward: most > 0 => most >= 0"
+    found = [mutation.mutate(toy(STRONG), listed={key: "wrong"}, wholly=w)["stale"] for w in (False, True)]
+    assert found == [[], [{"op": "toy", "key": key, "why": "it is told apart now, by refusals"}]]
+
+
+def test_a_mutant_is_not_late_where_the_op_itself_is():
+    """On a slow machine the limit is many times what the op takes there; but there is one."""
+
+    def answers(version):
+        until = time.process_time() + 0.1
+        while version != "endless" and time.process_time() < until:
+            pass
+        while version == "endless":
+            pass
+
+    question = Question(answers, 0.01, "own", __file__)
+    assert question.word("slow", None) is None
+    assert Question(answers, 0.01, "quick", __file__).word("endless", None) == "time"
+
+
+def test_a_statement_that_no_case_runs_is_not_asked_about(toy):
+    """Of what is not run nothing is computed; each mutant still says which statement it changes."""
+    judge = mutation.Judge(toy(WEAK))
+    mutants = list(judge.text.mutants())
+    lines = {m.lines for m in mutants if m.function == "_capped"}
+    assert lines and all(judge._quick[0][0]._misses(some) for some in lines)
+    run = {m.lines for m in mutants if m.function == "toy_forward" and "capped / b" in m.before}
+    assert run and not any(judge._quick[0][0]._misses(some) for some in run)
 
 
 def test_a_mutant_that_never_ends_is_stopped(toy):
