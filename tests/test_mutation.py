@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
