@@ -19,6 +19,7 @@ from scratchattn import cli
 @pytest.fixture
 def there(tmp_path, monkeypatch):
     monkeypatch.setenv("SCRATCHATTN_DATA", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))  # should the first be overlooked
     return tmp_path / "store"
 
 

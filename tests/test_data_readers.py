@@ -70,6 +70,8 @@ def test_pen_line_as_offsets():
     line = readers.parse_pen_line(INK, "a.xml")
     assert line.points.tolist() == [[0, 0, 0], [3, -2, 1], [0, 12, 1]]
     assert line.times.tolist() == [0.0, 0.01, 0.5]
+    line = readers.parse_pen_line(ink([(-3, 0, 0.1 + 0.2), (0, 0, 1e-5)]), "a.xml")  # as Python writes them
+    assert line.times.tolist() == [0.1 + 0.2, 1e-5] and line.points[1].tolist() == [3, 0, 1]
 
 
 def test_pen_line_with_all_that_the_original_files_hold():

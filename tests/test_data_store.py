@@ -24,6 +24,7 @@ from scratchattn.tasks.store.digests import DIGESTS
 def there(tmp_path, monkeypatch):
     """The folder of an empty store."""
     monkeypatch.setenv("SCRATCHATTN_DATA", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))  # should the first be overlooked
     return tmp_path / "store"
 
 
@@ -362,6 +363,13 @@ def test_every_flipped_byte_is_found(tmp_path, there, kind):
     assert store.check()["ok"]
 
 
+def test_a_text_that_was_cut_where_it_can_still_be_read(tmp_path, there):
+    store.add([laid_out(tmp_path, "text")])
+    (there / "given" / "verse.txt").write_bytes(SMALL["text"]["verse.txt"][:5])
+    (row,) = store.check()["files"]
+    assert not row["ok"] and row["what"] == "verse.txt has 5 bytes, 20 were added"
+
+
 def test_what_is_gone_cut_or_strange(tmp_path, there):
     store.add([laid_out(tmp_path, "mnist")])
     (there / "mnist" / "stray.bin").write_bytes(b"?")
@@ -375,13 +383,18 @@ def test_what_is_gone_cut_or_strange(tmp_path, there):
     assert store.check()["ok"]
 
 
+ENTRY = '{"bytes": 1, "sha256": "", "source": "", "added": "", "holds": {}}'
+
+
 @pytest.mark.parametrize(
     "record",
     [
         "{",
         "[]",
         '{"format": 2, "kind": "mnist", "files": {}}',
-        '{"format": 1, "kind": "mnist", "files": {"../x": {}}}',
+        '{"format": 1, "kind": "mnist", "files": {"../x": ' + ENTRY + "}}",
+        '{"format": 1, "kind": "mnist", "files": {"/x": ' + ENTRY + "}}",
+        '{"format": 1, "kind": "mnist", "files": {"": ' + ENTRY + "}}",
         '{"format": 1, "kind": "mnist", "files": {"x": {"bytes": "3"}}}',
         '{"format": 1, "kind": "lisp", "files": {}}',
     ],

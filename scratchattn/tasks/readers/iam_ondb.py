@@ -21,7 +21,7 @@ import numpy as np
 from .raw_file import Damaged, contents, lines_of, text_of
 
 COORDINATE = re.compile("-?[0-9]{1,8}")
-TIME = re.compile("[0-9]{1,15}([.][0-9]{0,15})?")
+TIME = re.compile("-?[0-9]{1,20}([.][0-9]{0,30})?([eE][-+]?[0-9]{1,2})?")  # always finite
 
 
 class PenLine(NamedTuple):
