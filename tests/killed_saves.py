@@ -41,8 +41,8 @@ def save_for_ever(directory, step, told):
         checkpoint.prune(directory, KEEP)
 
 
-def killed(directory, step, moment):
-    """The last step that the child said was done."""
+def killed(directory, step, saves, moment):
+    """The last step that the child said was done: it is killed a ``moment`` after so many ``saves``."""
     heard, told = os.pipe()
     child = os.fork()
     if not child:
@@ -51,11 +51,12 @@ def killed(directory, step, moment):
         finally:
             os._exit(1)  # not a second copy of what follows
     os.close(told)
-    time.sleep(moment)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
     with open(heard, "rb") as said:
-        steps = said.read()
+        steps = said.read(8 * saves)
+        time.sleep(moment)
+        os.kill(child, signal.SIGKILL)
+        steps += said.read()
+    _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "the child ended by itself"
     return int.from_bytes(steps[-8:], "little") if steps else step
 
@@ -66,7 +67,7 @@ def main(directory, kills, writer):
     chance, step = random.Random(0), 0
     found = {"saves": 0, "interrupted": 0, "unreadable": [], "lost": [], "wrong": []}
     for _ in range(kills):
-        done = killed(directory, step, chance.uniform(0, 0.03))
+        done = killed(directory, step, chance.randrange(3), chance.uniform(0, 0.01))
         found["interrupted"] += bool(leftovers(directory / checkpoint.ROOM))
         whole = [0]
         for number, path in checkpoint.steps(directory):

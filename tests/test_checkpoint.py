@@ -13,7 +13,7 @@ from scratchattn.training import whole_file
 from scratchattn.training.archive import Damaged, write_archive
 from scratchattn.training.checkpoint import load, newest, prune, save, steps
 
-KILLS = int(os.environ.get("SCRATCHATTN_KILLS", "200"))  # 1000 for the full count
+KILLS = int(os.environ.get("SCRATCHATTN_KILLS", "150"))  # 1000 for the full count
 
 
 def spoil(path):
@@ -155,6 +155,15 @@ def test_a_kill_at_each_stage(tmp_path, stage):
     assert len(whole_file.leftovers(tmp_path / "checkpoints")) == (not renamed)
     save(tmp_path, 3, {"x": np.zeros(9)}, {})
     assert names(tmp_path) == [f"step-0000000{step}.npz" for step in ([1, 2, 3] if renamed else [1, 3])]
+
+
+def test_directories_that_are_made_are_synced_too(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(whole_file, "sync_directory", lambda directory: synced.append(directory.name))
+    save(tmp_path / "runs" / "one", 1, ARRAYS, {})
+    assert synced == [tmp_path.name, "runs", "one", "checkpoints"]
+    save(tmp_path / "runs" / "one", 2, ARRAYS, {})
+    assert synced[4:] == ["checkpoints"]
 
 
 def test_an_exception_leaves_nothing_behind(tmp_path):

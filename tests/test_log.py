@@ -1,6 +1,7 @@
 """The log: whole lines that outlast a kill, cut where a checkpoint says, JSON that every reader takes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_a_resumed_log_is_complete_and_tells_nothing_twice(tmp_path):
     assert log.position() == path.stat().st_size
     assert numbers(logged(path, 7, position=0).events) == [7] == numbers(read_log(path))
     assert numbers(logged(tmp_path / "new", 7, position=0).events) == [7]
+
+
+def test_what_a_position_tells_of_is_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    with Log(tmp_path / "log.jsonl") as log:
+        del synced[:]  # of directories
+        for step in range(3):
+            log.add("train", step=step)
+        assert synced == []
+        here = log.position()
+        assert synced == [here]
+        log.add("done")
+    assert synced == [here, log.path.stat().st_size]
 
 
 def test_a_log_that_is_not_what_the_checkpoint_tells_is_refused(tmp_path):

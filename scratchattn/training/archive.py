@@ -201,7 +201,7 @@ def _contents(data):
 def _index_of(data):
     """The index, checked, and its text."""
     size, start = zip_layout.size_told(data, INDEX)
-    if size > min(INDEX_LIMIT, len(data)):
+    if size > INDEX_LIMIT:
         raise ValueError(f"its index claims {size} bytes")
     text = data[start : start + size]
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .archive import Damaged, read_archive, write_archive
-from .whole_file import leftovers, sync_directory
+from .whole_file import leftovers, make_directory
 
 ROOM = "checkpoints"
 NAME = re.compile(r"step-(\d{8,})\.npz")
@@ -47,9 +47,7 @@ def save(directory, step, arrays, facts):
     if type(step) is not int or step < 0:
         raise ValueError(f"save: step must be an int, at least 0, got {step!r}")
     room = Path(directory) / ROOM
-    if not room.is_dir():
-        room.mkdir(parents=True, exist_ok=True)
-        sync_directory(room.parent)
+    make_directory(room)
     for leftover in leftovers(room, "step-"):
         leftover.unlink(missing_ok=True)
     return write_archive(room / _name(step), arrays, {"kind": KIND, "step": step, "facts": facts})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .archive import Damaged
 from .strict_json import parsed, plain, written
-from .whole_file import sync_directory
+from .whole_file import make_directory, sync_directory
 
 
 class Events(list):
@@ -40,7 +40,7 @@ class Log:
         if position:
             self.events = _whole_events(self.path, position)
             self._end = position
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self.path.parent)
         self._file = open(self.path, "r+b" if position else "wb", buffering=0)
         self._file.truncate(self._end)
         self._file.seek(self._end)

@@ -38,6 +38,15 @@ def replacing(path):
     sync_directory(path.parent)
 
 
+def make_directory(directory):
+    """``directory`` and those above it, of which none gets lost in a power cut from here on."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
 def leftovers(directory, beginning=""):
     """What interrupted writes of files whose names begin so left in ``directory``."""
     return sorted(Path(directory).glob(f".{beginning}*{PARTIAL}"))
