@@ -1,6 +1,8 @@
 """Weights as .safetensors: exact both ways, read by others, and every difference named."""
 
+import errno
 import json
+import os
 import sys
 
 import numpy as np
@@ -84,6 +86,19 @@ def test_what_differs_is_named_and_nothing_overwritten(tmp_path, rng, change, er
     with pytest.raises(error, match=words):
         read_weights(path, other)
     assert (other.flat == before).all()
+
+
+def test_a_write_that_fails_leaves_the_old_weights(tmp_path, rng, monkeypatch):
+    path = write_weights(tmp_path / "a.safetensors", params(rng))
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: it could not be written.*a\.safetensors'"):
+        write_weights(path, params(rng))
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_another_precision_is_refused_never_cast(tmp_path, rng):

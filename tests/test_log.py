@@ -59,6 +59,7 @@ def test_a_resumed_log_is_complete_and_tells_nothing_twice(tmp_path):
         log.add("train", step=2)
     with open(path, "ab") as file:
         file.write(b'{"event": "tra')  # what a kill leaves
+    assert numbers(logged(path, position=here).events) == [1] == numbers(read_log(path))
     log = logged(path, 2, 3, position=here)
     assert numbers(log.events) == [1, 2, 3] == numbers(read_log(path))
     assert log.position() == path.stat().st_size
