@@ -106,14 +106,28 @@ def _said(wrong):
     return str(wrong)
 
 
-def write_report(directory, out=None, previous=False):
-    """Draw the report of the run in ``directory``; returns the path of the page."""
-    from ..report.ntm import ntm_page
+def report_of(directory, previous=False):
+    """The Report on the run in ``directory``, finished or not."""
+    from ..report import run_report
+    from ..training import read_config
+    from ..training.checkpoint import steps
 
     configuration, events = read_run(directory)
-    params, _ = parameters_of(configuration, directory, previous)
-    page = ntm_page(configuration.model, params, configuration.task, configuration.settings, events)
+    kept = steps(directory)
+    params = parameters_of(configuration, directory, previous)[0] if kept else None
+    return run_report(
+        model=configuration.model, params=params, task=configuration.task, settings=configuration.settings,
+        events=events, config=read_config(directory),
+        checkpoints=[{"step": step, "file": path.name, "bytes": path.stat().st_size} for step, path in kept],
+    )  # fmt: skip
+
+
+def write_report(directory, out=None, previous=False):
+    """Draw the report of the run in ``directory``; returns the path of the page and the Report."""
+    from ..training.whole_file import replacing
+
+    report = report_of(directory, previous)
     path = Path(out or Path(directory) / "report.html")
-    with run_in_words():
-        path.write_text(page, encoding="utf-8")
-    return path
+    with run_in_words(), replacing(path) as file:
+        file.write(report.page().encode())
+    return path, report

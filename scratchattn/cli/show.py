@@ -1,4 +1,4 @@
-"""``scratchattn show``: the report of a run as one HTML file."""
+"""``scratchattn show``: the report of a run as one HTML file, its pictures as files."""
 
 from . import runs, verb
 
@@ -9,16 +9,25 @@ def add_parser(verbs):
         "show",
         run,
         "draw the report of a run",
-        "One HTML file that needs nothing else.  JSON keys: run, report.",
+        "One HTML file that needs nothing else, of a run that has ended or not.  JSON keys: run, report,\n"
+        "pictures.",
     )
     parser.add_argument("directory", metavar="DIR", help="a run's directory")
     parser.add_argument("--out", metavar="FILE", help="DIR/report.html without it")
+    parser.add_argument("--export", metavar="DIR", help="write every picture there too, as SVG and as PNG")
     parser.add_argument(
         "--previous", action="store_true", help="skip a damaged checkpoint for the one before"
     )
 
 
 def run(args, screen):
-    page = runs.write_report(args.directory, args.out, args.previous)
+    from ..report import export_figures
+
+    page, report = runs.write_report(args.directory, args.out, args.previous)
     screen.say(f"the report is {page}; open it in a browser")
-    return {"run": args.directory, "report": str(page)}, 0
+    pictures = []
+    if args.export:
+        with runs.run_in_words():
+            pictures = list(map(str, export_figures(report, args.export)))
+        screen.say(f"{len(pictures)} pictures are in {args.export}")
+    return {"run": args.directory, "report": str(page), "pictures": pictures}, 0

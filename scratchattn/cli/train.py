@@ -55,7 +55,7 @@ def run(args, screen):
             resume=bool(args.resume), previous=args.previous, quiet=args.json, group=group,
             config=configuration.as_dict() | {"environment": dict(environment(library))},
         )  # fmt: skip
-        page = runs.write_report(directory) if group is None or group.rank == 0 else None
+        page = runs.write_report(directory)[0] if group is None or group.rank == 0 else None
     metrics = runs.last_metrics(events)
     seconds = time.perf_counter() - started
     done = next(event for event in reversed(events) if event["event"] == "done")
