@@ -26,6 +26,11 @@ from .trial import Trial
 
 QUICK, SLOW = 0.25, 5.0  # seconds of computing that a mutant has for an answer; they take it 1 ms and 50
 _JACOBIAN = derivatives.backward_is_the_jacobian
+_IF_CHANGED = (  # what takes other bits at a case to fail; first what often does
+    structure.precision_is_kept,
+    derivatives.backward_is_the_adjoint,
+    derivatives.hessian_is_symmetric,
+)
 _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at every case
     structure.values_are_finite,  # on the way there too
     structure.properties_hold,
@@ -33,15 +38,12 @@ _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at e
     structure.a_row_alone_is_the_row_in_the_batch,
     sharing,
 )
-_CHECKS = (  # what takes other bits to fail, the cheapest first
+_SELDOM = (  # of what is changed
     structure.shapes_are_as_declared,
-    structure.precision_is_kept,
     structure.same_bits_twice,
     structure.inputs_are_left_alone,
     structure.backward_is_linear,
-    derivatives.backward_is_the_adjoint,
     derivatives.float32_by_complex_step,
-    derivatives.hessian_is_symmetric,
     exact.backward_is_the_derivative_in_a_field,
     _JACOBIAN,
 )
@@ -70,10 +72,11 @@ class Judge:
                     told = "its text as it is now does not do the same"
                     raise ValueError(f"mutate: {op.name}: {told}, by {word}")
         self._bits = [self._question(trial.bits_differ, SLOW) for trial in trials]
-        self._other_calls = [self._checks([check], trials) for check in _OTHER_CALLS]
-        self._if_changed = [self._checks(_CHECKS, [trial]) for trial in trials]
-        asks = (partial(t.accuracy_differs, dtype) for t in trials for dtype in t.certified)
-        self._accuracy = [self._question(ask, SLOW) for ask in asks]
+        accuracy = [partial(t.accuracy_differs, dtype) for t in trials for dtype in t.certified]
+        self._if_changed = [self._at_every_case(check, trials) for check in _IF_CHANGED]
+        self._if_changed += [[self._question(ask, SLOW) for ask in accuracy]]
+        self._other_calls = [self._at_every_case(check, trials) for check in _OTHER_CALLS]
+        self._seldom = [self._at_every_case(check, trials) for check in _SELDOM]
         self._told = {}  # what told the last mutant of a statement, likely to tell the next one too
 
     def killer(self, mutant, *, wholly=True):
@@ -96,33 +99,25 @@ class Judge:
     def _stages(self, version, mutant, wholly):
         """Lists of questions; first what told the mutant before, if that is asked of every one."""
         told = self._told.get(mutant.lines) or self._told.get(mutant.function)
-        if any(
-            told in stage for stage in (*self._quick, *(self._slow + self._other_calls if wholly else ()))
-        ):
+        always = [*self._quick, *self._slow, *self._other_calls] if wholly else self._quick
+        if any(told in stage for stage in always):
             yield [told]
         yield from self._quick
         if not wholly:
             return
-        refused, rows = self._slow
-        yield refused
-        changed = next((i for i, q in enumerate(self._bits) if q.word(version, mutant.lines)), None)
-        if changed is not None:
-            yield self._if_changed[changed]
-        yield rows
-        if changed is not None:
-            yield self._accuracy
+        yield from self._slow
+        changed = any(question.word(version, mutant.lines) for question in self._bits)
+        yield from self._if_changed if changed else ()
         yield from self._other_calls
-        if changed is not None:
-            yield from self._if_changed
+        yield from self._seldom if changed else ()
 
     def _question(self, ask, seconds, *passed):
         return Question(ask, seconds, self._own, self.text.file, *passed)
 
-    def _checks(self, checks, trials):
-        """``checks`` at some cases; not the rows of a Jacobian that were asked already."""
+    def _at_every_case(self, check, trials):
+        """``check`` of each; not the rows of a Jacobian that were asked already."""
         return [
             self._question(partial(_failure, check, trial.case), SLOW)
-            for check in checks
             for trial in trials
             if check.__name__ not in self.op.excused and not (check is _JACOBIAN and trial.has_rows)
         ]
