@@ -26,11 +26,6 @@ from .trial import Trial
 
 QUICK, SLOW = 0.25, 5.0  # seconds of computing that a mutant has for an answer; they take it 1 ms and 50
 _JACOBIAN = derivatives.backward_is_the_jacobian
-_IF_CHANGED = (  # what takes other bits at a case to fail; first what often does
-    structure.precision_is_kept,
-    derivatives.backward_is_the_adjoint,
-    derivatives.hessian_is_symmetric,
-)
 _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at every case
     structure.values_are_finite,  # on the way there too
     structure.properties_hold,
@@ -38,12 +33,15 @@ _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at e
     structure.a_row_alone_is_the_row_in_the_batch,
     sharing,
 )
-_SELDOM = (  # of what is changed
+_IF_CHANGED = (  # what takes other bits at a case to fail
     structure.shapes_are_as_declared,
+    structure.precision_is_kept,
     structure.same_bits_twice,
     structure.inputs_are_left_alone,
     structure.backward_is_linear,
+    derivatives.backward_is_the_adjoint,
     derivatives.float32_by_complex_step,
+    derivatives.hessian_is_symmetric,
     exact.backward_is_the_derivative_in_a_field,
     _JACOBIAN,
 )
@@ -73,10 +71,12 @@ class Judge:
                     raise ValueError(f"mutate: {op.name}: {told}, by {word}")
         self._bits = [self._question(trial.bits_differ, SLOW) for trial in trials]
         accuracy = [partial(t.accuracy_differs, dtype) for t in trials for dtype in t.certified]
-        self._if_changed = [self._at_every_case(check, trials) for check in _IF_CHANGED]
-        self._if_changed += [[self._question(ask, SLOW) for ask in accuracy]]
-        self._other_calls = [self._at_every_case(check, trials) for check in _OTHER_CALLS]
-        self._seldom = [self._at_every_case(check, trials) for check in _SELDOM]
+        self._accuracy = [self._question(ask, SLOW) for ask in accuracy]
+        checks = {check: self._at_every_case(check, trials) for check in (*_OTHER_CALLS, *_IF_CHANGED)}
+        self._other_calls = [[*checks[check].values()] for check in _OTHER_CALLS]
+        self._if_changed = [[*checks[check].values()] for check in _IF_CHANGED]
+        self._symmetry = [*checks[derivatives.hessian_is_symmetric].values()]
+        self._at_case = [[checks[c][t] for c in _IF_CHANGED if t in checks[c]] for t in trials]
         self._told = {}  # what told the last mutant of a statement, likely to tell the next one too
 
     def killer(self, mutant, *, wholly=True):
@@ -106,21 +106,22 @@ class Judge:
         if not wholly:
             return
         yield from self._slow
-        changed = any(question.word(version, mutant.lines) for question in self._bits)
-        yield from self._if_changed if changed else ()
+        changed = next((i for i, q in enumerate(self._bits) if q.word(version, mutant.lines)), None)
+        if changed is not None:  # all checks there, the likeliest everywhere, the truth
+            yield from (self._at_case[changed], self._symmetry, self._accuracy)
         yield from self._other_calls
-        yield from self._seldom if changed else ()
+        yield from self._if_changed if changed is not None else ()
 
     def _question(self, ask, seconds, *passed):
         return Question(ask, seconds, self._own, self.text.file, *passed)
 
     def _at_every_case(self, check, trials):
-        """``check`` of each; not the rows of a Jacobian that were asked already."""
-        return [
-            self._question(partial(_failure, check, trial.case), SLOW)
+        """``check`` of each, by trial; not the rows of a Jacobian that were asked already."""
+        return {
+            trial: self._question(partial(_failure, check, trial.case), SLOW)
             for trial in trials
             if check.__name__ not in self.op.excused and not (check is _JACOBIAN and trial.has_rows)
-        ]
+        }
 
 
 def _failure(check, case, version):
