@@ -14,6 +14,7 @@ import numpy as np
 from .tolerance import SIGMAS
 
 LEAST = 12  # entries: a line through fewer says nothing
+NOTHING = 2.0**-126  # what is true and smaller is zero to every format that is tested
 SMALL = 1e-3  # of the largest: below that an entry may have been made of numbers that underflowed
 
 
@@ -60,7 +61,7 @@ class Errors:
 
     def add(self, name, found, truth, sigma, samples):
         """Of one array: what was ``found``, the ``truth``, the noise's spread and its runs (runs, ...)."""
-        known = (sigma > 0) & np.isfinite(found) & (truth != 0)
+        known = (sigma > 0) & np.isfinite(found) & (abs(truth) > NOTHING)
         columns = (found - truth)[known], truth[known], sigma[known], (samples - truth)[:, known]
         self.collected.setdefault(name, []).append(columns)
 

@@ -2,12 +2,16 @@
 
 The op's inputs are given in order, or by name if the function names all that are required.  An
 optional input or a param (keep, bias, causal, eps) is given only to a function that has an argument of
-that name, or that has more required arguments than the op has required inputs.
+that name, or that has more required arguments than the op has required inputs.  A function with
+fewer arguments and ``**weights`` is given all inputs by name that have a gradient.
 """
 
 import inspect
 
 from scratchattn.signature import NUMBERS
+
+
+_STARS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
 class Unsuitable(Exception):
@@ -75,7 +79,7 @@ class Candidate:
             self.named.update(self.names)
             return
         kinds = {p.name: p.kind for p in parameters}
-        several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        several, rest = (any(p.kind is kind for p in parameters) for kind in _STARS)
         places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         without = {p.name for p in parameters if p.default is p.empty}
         theirs = lambda name: self.names.get(name, name)
@@ -85,6 +89,11 @@ class Candidate:
         if self.order is None and all(keyword(theirs(name)) for name in required):
             self.positional = []
             self.named = {name: theirs(name) for name in required}
+            taken = set(self.named.values())
+        elif self.order is None and rest and not several and len(places) < len(required):
+            active = [name for name, kind in zip(self.op.inputs, self.op.kinds) if kind is None]
+            self.positional = []
+            self.named = {name: theirs(name) for name in self.op.inputs if name in (*required, *active)}
             taken = set(self.named.values())
         elif len(places) < len(self.positional) and not several:
             told = f"{self.name} takes {len(places)} argument{'s' * (len(places) != 1)}"

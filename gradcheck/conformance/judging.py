@@ -64,6 +64,7 @@ def _compared(found, kind, truth, sigma, dtype, is_output=False):
     found = found.astype(float)
     error = abs(found - truth)
     largest = abs(truth).max()
+    largest = largest if largest > underflow(dtype) else 1.0  # what is nothing has no relative error
     words = ""
     if np.isnan(found).any():
         words = f"is NaN in {int(np.isnan(found).sum())} of {found.size} places"
@@ -74,7 +75,7 @@ def _compared(found, kind, truth, sigma, dtype, is_output=False):
     allowed = SIGMAS * sigma + unit_in_the_last_place(truth, dtype) + underflow(dtype)
     with np.errstate(over="ignore"):
         distance = float((SIGMAS * error / allowed).max())
-        relative = float(error.max() / (largest or 1.0))
+        relative = float(error.max() / largest)
     return Finding(distance, relative, _downcast(kind, dtype))
 
 

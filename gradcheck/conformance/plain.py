@@ -13,7 +13,7 @@ import threading
 from dataclasses import replace
 from types import FunctionType
 
-from scratchattn import calculus
+from scratchattn import calculus, tape
 from scratchattn.backend import array_module, erf, real, sum_to_shape
 
 
@@ -164,3 +164,20 @@ def plain_op(op, params):
         return None
     forward, backward = _PAIRS[op.name]
     return replace(op, forward=forward, backward=backward)
+
+
+@contextlib.contextmanager
+def plain_parts():
+    """Context in which a composition is made of those plain texts, and has 1 - gate for a gate's complement."""
+    ours = tape.apply
+
+    def apply(op, inputs, params):
+        if op.inputs[-1] == "complement":
+            inputs = (*inputs[:-1], None)
+        return ours(plain_op(op, params) or op, inputs, params)
+
+    tape.apply = apply
+    try:
+        yield
+    finally:
+        tape.apply = ours

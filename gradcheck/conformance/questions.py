@@ -70,6 +70,16 @@ class Question:
         names = [a.name for a in self.op._signature._expected(len(self.case.inputs))]
         return dict(zip(names, self.case.inputs))
 
+    def outputs(self, params):
+        """The outputs with these ``params`` in float64, by name; None if the op refuses."""
+        case = replace(self.case, params={**self.case.params, **params})
+        with np.errstate(all="ignore"):
+            try:
+                subject = Posed(self.op, case)
+            except (TypeError, ValueError):
+                return None
+            return dict(zip(subject.outputs, subject.function(*subject.inputs)))
+
     def expected(self, params, judged):
         """Truth, its spread and the runs of the noise: dictionaries by output and, as d<input>, by gradient.
 

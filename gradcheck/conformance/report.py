@@ -7,6 +7,8 @@ import time
 from .questions import Refused, Unanswerable
 from .tolerance import SIGMAS
 
+FAR = 1e4  # sigma: nothing that far off in every case is near
+
 
 class Report:
     """What ``verify`` returns.
@@ -159,7 +161,7 @@ class Report:
             share = sum(c["outcome"] == "differs" for c in answered) / len(answered)
             ours, theirs = max(self.distances.values(), default=0.0), best[1]["distance"]
             # What differs in the last digits alone from how far off the op itself is says nothing.
-            if theirs < 0.1 * ours or best[1]["failed"] / best[1]["asked"] <= 0.5 * share:
+            if theirs < min(0.1 * ours, FAR) or best[1]["failed"] / best[1]["asked"] <= 0.5 * share:
                 self.nearest = best[0], theirs
         if self.dtype == "float64" and not self.conforms and not fit and _like_single(self.distances):
             self._note("all errors are within what float32 may lose: somewhere it seems to compute in that")

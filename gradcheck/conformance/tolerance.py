@@ -9,14 +9,17 @@ roundoff.  For the same reason the plain formulas are used: see ``plain``.
 Source: Parker, "Monte Carlo arithmetic", UCLA CSD-970002, 1997, chapter 2 (precision bounding).
 """
 
+import contextlib
+
 import numpy as np
 
 from ..certificates import results
 from ..numbers.noise import UNITS, NoisyArray
 from .doubt import BY_SERIES
-from .plain import plain_op, plainly
+from .plain import plain_op, plain_parts, plainly
 
 RUNS = 24
+OF_A_CELL = 5  # runs of what takes long, and beside them what is in doubt, which needs one; 12 in low precision
 SIGMAS = 6
 
 
@@ -48,13 +51,18 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
     """
     stacked = _stacked(subject, inputs, runs)
     if stacked is None:
-        each = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
+        if subject.op.equals is not None:
+            runs = OF_A_CELL if getattr(arithmetic, "plan", None) is None else 12
+        with plainly():  # entered once
+            each = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
         samples = [np.stack(ys) for ys in each]
     else:
         many = [np.broadcast_to(u, (runs, *u.shape)) for u in cotangents]
         whole = _run(subject, many, stacked, arithmetic)
         samples = [y.reshape(runs, *t.shape) for y, t in zip(whole, truth, strict=True)]
     doubts = [_doubts(text, cotangents, inputs, doubt) for text in _texts(subject)]
+    if subject.op.equals is not None:
+        doubts.append(_doubts(subject, cotangents, inputs, doubt, plain_parts))
     with np.errstate(all="ignore"):
         spreads = [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
     sigma = [np.fmax.reduce(np.broadcast_arrays(s, *ds)) for s, *ds in zip(spreads, *doubts, strict=True)]
@@ -72,10 +80,10 @@ def _posed(subject, op):
     return subject if op is subject.op else type(subject)(op, subject.case)
 
 
-def _doubts(subject, cotangents, inputs, kind):
+def _doubts(subject, cotangents, inputs, kind, within=contextlib.nullcontext):
     if kind is None:
         return [0.0] * (len(cotangents) + len(inputs))
-    with plainly(), np.errstate(all="ignore"):
+    with plainly(), within(), np.errstate(all="ignore"):
         out = results(subject, [kind.of(u) for u in cotangents], [kind.of(x) for x in inputs])
     return [y.doubts() for y in out]
 

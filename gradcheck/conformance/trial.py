@@ -12,9 +12,11 @@ from scratchattn.op import REGISTRY, Op
 from .aggregate import Errors
 from .asking import ask
 from .candidate import Candidate, NotAsked, Unsuitable
+from .cells import CELLS
 from .frameworks import framework_of, imported
 from .judging import judge
 from .misfits import misfits
+from .nearness import ENOUGH, far_off, neighbours
 from .plan import LOW, Plan
 from .questions import Question, Unanswerable
 from .report import Report
@@ -52,7 +54,7 @@ def verify(
     time_limit=TIME_LIMIT,
     plan=None,
 ):
-    """Hold ``function`` against the op called ``against``; returns a Report, whatever the function does.
+    """Hold ``function`` against the op or cell called ``against``; returns a Report, whatever it does.
 
     ``framework`` is numpy, torch, jax, autograd or tensorflow (None: by what the function speaks of),
     ``dtype`` float64, float32, float16 or bfloat16; for the last two ``plan`` says where the function
@@ -153,10 +155,17 @@ def questions(op, dtype, params, seeds, only=None, plan=None):
 def _compare(report, names, params, asked):
     """How far the answers are from a convention; by the first set of cases alone if that refutes it."""
     seed = asked[0][0].seed if asked else 0
-    found = [(q, held(q, a, params)) for q, a, _ in asked if q.seed == seed]
-    if all(f.ok for q, fs in found if isinstance(fs, dict) and not q.kinked for f in fs.values()):
-        found += [(q, held(q, a, params)) for q, a, _ in asked if q.seed != seed]
+    found, refuted = [], 0
+    for q, a, _ in sorted(asked, key=lambda each: each[0].seed != seed):
+        if refuted and (q.seed != seed or (refuted == ENOUGH and q.op.equals is not None)):
+            break
+        found.append((q, far_off(q, a, params) or held(q, a, params)))
+        refuted += not q.kinked and not all(f.ok for f in _findings(found[-1][1]))
     report.compare(names, params, found, {id(q) for q, _, entry in asked if not entry["ok"]})
+
+
+def _findings(found):
+    return found.values() if isinstance(found, dict) else ()
 
 
 def _ask_further(report, op, candidate, adapter, time_limit):
@@ -225,6 +234,8 @@ def variants_of(op, candidate):
         if key != own:
             reset = {name: op._params[name] for name in candidate.params if name not in op._required}
             yield {**reset, **params}, names
+    if op.equals is not None and candidate.params:
+        yield from neighbours(op, candidate.params)
 
 
 def sown(seeds):
@@ -233,16 +244,17 @@ def sown(seeds):
 
 
 def resolved(against):
-    """The op itself or of that name; ValueError that names the nearest."""
+    """The op itself, or the op or cell of that name; ValueError that names the nearest."""
     import difflib
 
     if isinstance(against, Op):
         return against
-    if against not in REGISTRY:
-        close = difflib.get_close_matches(str(against), REGISTRY, n=3)
+    known = {**REGISTRY, **CELLS}
+    if against not in known:
+        close = difflib.get_close_matches(str(against), known, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"verify: no op is called {against!r}{hint}")
-    return REGISTRY[against]
+        raise ValueError(f"verify: no op or cell is called {against!r}{hint}")
+    return known[against]
 
 
 def variant_named(op, name):

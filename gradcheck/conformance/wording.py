@@ -45,7 +45,8 @@ def sentence(report):
 def text(report):
     """What a person reads in a terminal."""
     lines = [sentence(report), ""]
-    lines += [f"  {_cell(a):16}{_cell(b):>12}{_cell(c):>16}" for a, b, c in _rows(report)]
+    width = max([16, *[len(name) + 1 for name in report.distances]])
+    lines += [f"  {_cell(a):{width}}{_cell(b):>12}{_cell(c):>16}" for a, b, c in _rows(report)]
     lines += ["", *[f"  {line}" for line in remarks(report)]] if remarks(report) else []
     return "\n".join(lines)
 

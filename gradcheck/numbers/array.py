@@ -19,6 +19,7 @@ from scratchattn.backend import ALPHABET, FUSED_ALPHABET
 
 # Names that the letters are made of, and NumPy functions that hand out Python numbers.
 _ALSO = frozenset("argsort full full_like take searchsorted sort any arange add_at isfinite".split())
+_WORDS = ALPHABET | FUSED_ALPHABET | _ALSO
 _BRINGS_PYTHON_NUMBERS = frozenset(
     "where zeros_like ones_like tril triu multiply add subtract divide negative maximum reciprocal".split()
 )
@@ -33,7 +34,7 @@ class Namespace:
         self.kind, self.__name__ = kind, kind.__name__
 
     def __getattr__(self, name):
-        if name not in ALPHABET | FUSED_ALPHABET | _ALSO:
+        if name not in _WORDS:
             raise AttributeError(f"{name} is not in the alphabet: see scratchattn.backend.ALPHABET")
         function = getattr(np, name, None)
         if function is None:

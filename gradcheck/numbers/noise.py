@@ -74,7 +74,7 @@ class NoisyArray(NumberArray):
     @classmethod
     def _counts(cls, inputs, result):
         """Whether these are counts and places, as of a causal mask: whole numbers, which no dtype rounds."""
-        arrays = [np.asarray(x) for x in (*inputs, result)]
+        arrays = map(np.asarray, (result, *inputs))
         return all((np.floor(a) == a).all() and (abs(a) * cls.unit <= 0.5).all() for a in arrays)
 
     @staticmethod

@@ -22,14 +22,15 @@ from ..training import user_file
 from .verb import Misuse, nearest
 
 
-def op_named(name):
-    """The op ``name`` or ``file.py:name``; Misuse, with the nearest names, if there is none."""
+def op_named(name, cells=None):
+    """The op ``name`` or ``file.py:name``, or one of ``cells``; Misuse, with the nearest names, if none is."""
     if place := user_file.split(name):
         return op_in_file(*place)
-    if name not in REGISTRY:
-        hint = nearest(name, sorted(REGISTRY)) or "; 'scratchattn list' names them"
+    known = {**REGISTRY, **(cells or {})}
+    if name not in known:
+        hint = nearest(name, sorted(known)) or "; 'scratchattn list' names them"
         raise Misuse(f"no op is called {name!r}{hint}")
-    return REGISTRY[name]
+    return known[name]
 
 
 def op_in_file(path, name):

@@ -52,11 +52,11 @@ def add_parser(verbs):
 
 
 def run(args, screen):
-    from gradcheck.conformance import verify
+    from gradcheck.conformance import CELLS, verify
 
     if args.seeds < 1 or not args.time_limit > 0:
         raise verb.Misuse("--seeds must be at least 1 and --time-limit above 0")
-    op = lookup.op_named(args.against)
+    op = lookup.op_named(args.against, CELLS)
     function, module = found(args.function)
     backward = found(args.backward)[0] if args.backward else None
     if backward is None and args.framework in (None, "numpy"):

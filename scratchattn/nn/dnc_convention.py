@@ -13,7 +13,7 @@ from ..ops.dnc_read_weighting import ORDERS
 from ..refusals import check_settings
 from ..similarity import FORMS
 
-_CHOICES = {
+CHOICES = {
     "strength": ("oneplus", "softplus"),
     "keys": ("identity", "tanh"),
     "mode_order": tuple(ORDERS),
@@ -55,7 +55,7 @@ class DNCConvention:
     (DeepMind), or times its "write" gate alone (jingweiz, ADNC)."""
 
     def __post_init__(self):
-        check_settings(self, positive=("eps",), one_of=_CHOICES, flags=_FLAGS)
+        check_settings(self, positive=("eps",), one_of=CHOICES, flags=_FLAGS)
         for name in ("mask_min", "allocation_eps"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or type(value) is bool:

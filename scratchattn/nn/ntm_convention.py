@@ -16,7 +16,7 @@ EPS = 1e-6  # in the lengths of the cosine
 
 _WORDS = ("identity", "tanh", "sigmoid", "relu", "unit_interval")
 _GATES = ("sigmoid", "hard_sigmoid")
-_CHOICES = {
+CHOICES = {
     "key": _WORDS,
     "write_vector": _WORDS,
     "erase": _GATES,
@@ -78,7 +78,7 @@ class NTMConvention:
     """Several write heads at once: see ``memory_write``."""
 
     def __post_init__(self):
-        check_settings(self, positive=("eps",), one_of=_CHOICES)
+        check_settings(self, positive=("eps",), one_of=CHOICES)
         refuse_no_number("NTMConvention: softplus_threshold", self.softplus_threshold)
         for name in ("offset", *_NOT_NEGATIVE):
             value = getattr(self, name)

@@ -1,0 +1,279 @@
+"""Whole cells held against ours: honest ones, ones with an error in them, ones of another convention."""
+
+import runpy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck.conformance import CELLS
+from gradcheck.numbers.balls import BallArray, Undecided, digits
+from scratchattn.conventions import PRESETS
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+TORCH = {
+    "multi_head_attention": ("multi_head_attention_torch", "attention", {}),
+    "transformer_block": ("transformer_torch", "encoder", {}),
+    "transformer_decoder_block": ("transformer_torch", "decoder", {}),
+    "ntm_cell": ("ntm_step", "step", {"variant": "pytorch_ntm"}),
+    "dnc_cell": ("dnc_step", "step", {"variant": "deepmind"}),
+    "act": ("act_torch", "ponder", {}),
+}
+
+
+def own(name, slip=()):
+    """Our cell itself as a stranger's pair; the gradients that ``slip`` names are off by a factor."""
+    op = CELLS[name]
+    active = [n for n, kind in zip(op.inputs, op.kinds) if kind is None]
+
+    def forward(*given, **named):
+        told = op.__signature__.bind(*given, **named)
+        told.apply_defaults()
+        return op.forward(*told.args, **told.kwargs)
+
+    def backward(saved, dout):
+        grads = op.backward(saved, dout)
+        return [None if g is None else g * g.dtype.type(dict(slip).get(n, 1)) for n, g in zip(active, grads)]
+
+    forward.__signature__ = op.__signature__
+    return forward, backward
+
+
+def judged(name, function, backward=None, **rest):
+    return gradcheck.verify(function, name, framework="numpy", backward=backward, seeds=1, **rest)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CELLS)
+def test_our_own_text_conforms_in_every_case(name, dtype):
+    report = judged(name, *own(name), dtype=dtype)
+    assert report.conforms and report.variant is None, report
+    assert not report.not_asked, report.not_asked
+    inputs = {f"d{n}" for n, kind in zip(CELLS[name].inputs, CELLS[name].kinds) if kind is None}
+    assert set(report.distances) == inputs | set(CELLS[name].outputs)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_relative_error_of_one_in_ten_thousand_is_found_in_the_gradient_it_is_in(name):
+    weights = [n for n in CELLS[name].inputs if n.endswith("weights")][:2]
+    assert weights
+    for wrong in weights:
+        report = judged(name, *own(name, [(wrong, 1 + 1e-4)]))
+        assert report.verdict == "differs" and f"d{wrong}" in report.sentence(), report
+        assert [n for n, distance in report.distances.items() if distance > 6] == [f"d{wrong}"]
+
+
+def lstm_layer(x, hidden, cell, input_weights, hidden_weights, bias, forget=0.0):
+    """Written down again, in NumPy."""
+    shown, squashed = [], lambda a: 1 / (1 + np.exp(-a))
+    for row in x:
+        i, f, o, c = np.split(row @ input_weights + hidden @ hidden_weights + bias, 4, axis=-1)
+        cell = squashed(f + row.dtype.type(forget)) * cell + squashed(i) * np.tanh(c)
+        hidden = squashed(o) * np.tanh(cell)
+        shown.append(hidden)
+    return np.stack(shown), hidden, cell
+
+
+def test_a_layer_in_numpy_conforms_and_one_with_another_gate_differs():
+    for dtype in ("float32", "float64"):
+        assert judged("lstm", lstm_layer, dtype=dtype).conforms
+    report = judged("lstm", partial(lstm_layer, forget=1.0))
+    assert report.verdict == "differs" and "last_cell" in report.sentence()
+
+
+def gru_layer(x, hidden, *, weights_beside=None, **weights):
+    """A GRU of PyTorch's kind, its weights taken together by their names."""
+    shown, squashed = [], lambda a: 1 / (1 + np.exp(-a))
+    for row in x:
+        r, z, n = np.split(row @ weights["input_weights"] + weights["bias"], 3, axis=-1)
+        hr, hz, hn = np.split(hidden @ weights["hidden_weights"] + weights["hidden_bias"], 3, axis=-1)
+        z = squashed(z + hz)
+        hidden = z * hidden + (1 - z) * np.tanh(n + squashed(r + hr) * hn)
+        shown.append(hidden)
+    return np.stack(shown), hidden
+
+
+def test_weights_may_be_taken_together_by_name_and_another_convention_is_named():
+    report = judged("gru", gru_layer)
+    assert report.verdict == "follows" and report.variant == "torch", report
+    assert judged("gru", gru_layer, variant="torch").conforms
+
+    def lacks_the_state(x, *, anything, **weights):
+        return gru_layer(x, **weights)
+
+    assert "needs the argument 'anything'" in judged("gru", lacks_the_state).sentence()
+
+
+def test_an_unknown_cell_names_the_nearest():
+    with pytest.raises(ValueError, match="no op or cell is called 'ntm_cel'; did you mean ntm_cell"):
+        gradcheck.verify(lstm_layer, "ntm_cel")
+    with pytest.raises(ValueError, match="variant 'loudinthecloud'; it has paper, pytorch_ntm"):
+        gradcheck.verify(lstm_layer, "ntm_cell", variant="loudinthecloud")
+
+
+@pytest.mark.parametrize(("name", "part"), [("ntm_cell", "ntm"), ("dnc_cell", "dnc")])
+def test_every_preset_with_such_a_cell_is_a_variant_of_it(name, part):
+    there = {variant.name for variant in CELLS[name].variants}
+    presets = [p for p in PRESETS.values() if getattr(p, part) is not None and p.variant is not None]
+    assert presets and {p.variant for p in presets} <= there
+
+
+def test_one_ball_is_one_number_and_two_that_overlap_are_undecided():
+    with digits(20):
+        third = BallArray.of(np.array([1.0, 2.0])) / 3
+        row, column = third[:, None], third[None]
+        assert np.asarray(row.real > column).tolist() == [[False, False], [True, False]]
+        assert np.asarray(row >= column).tolist() == [[True, False], [True, True]]
+        with pytest.raises(Undecided):
+            _ = third > BallArray.of(np.array([1.0, 2.0])) / 3
+
+
+# ---- in PyTorch -------------------------------------------------------------
+
+
+def example(name):
+    pytest.importorskip("torch")
+    file, function, rest = TORCH[name]
+    return runpy.run_path(str(EXAMPLES / f"verify_{file}.py"))[function], rest
+
+
+def in_torch(name, function, **rest):
+    return gradcheck.verify(function, name, framework="torch", **{"seeds": 1, **rest})
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", TORCH)
+def test_honest_cells_in_pytorch_conform(name, dtype):
+    function, rest = example(name)
+    report = in_torch(name, function, dtype=dtype, **rest)
+    assert report.conforms and report.variant == rest.get("variant"), report
+    assert not report.not_asked and all(m["refused"] for m in report.misfits), report
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["ntm_cell", "dnc_cell"])
+def test_whose_step_it_is_is_found_without_being_told(name):
+    function, rest = example(name)
+    report = in_torch(name, function)
+    assert report.verdict == "follows" and report.variant == rest["variant"], report
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["multi_head_attention", "transformer_block", "ntm_cell"])
+def test_honest_cells_conform_in_bfloat16(name):
+    function, rest = example(name)
+    report = in_torch(name, function, dtype="bfloat16", **rest)
+    assert report.conforms and report.lines, report
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("name", "other"), [("lstm", None), ("gru", "torch"), ("lstm_cell", None), ("gru_cell", "torch")])
+def test_pytorchs_own_recurrent_modules_with_mapped_weights(name, other):
+    torch = pytest.importorskip("torch")
+
+    def called(x, hidden, cell=None, **weights):
+        if x.ndim != 2 + (name in ("lstm", "gru")) or weights["bias"].ndim != 1:
+            raise ValueError("no such axes here")
+        of = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+        of |= {"lstm_cell": torch.nn.LSTMCell, "gru_cell": torch.nn.GRUCell}
+        module = of[name](x.shape[-1], hidden.shape[-1], dtype=x.dtype)
+        mapped = gradcheck.torch_parameters(name, weights)
+        layer = not name.endswith("_cell")
+        states = [state[None] if layer else state for state in (hidden, cell) if state is not None]
+        given = tuple(states) if cell is not None else states[0]
+        out = torch.func.functional_call(module, mapped, (x, given))
+        if not layer:
+            return out
+        shown, last = out
+        return shown, *[state[0] for state in (last if cell is not None else (last,))]
+
+    if name.startswith("gru"):
+        called = partial(lambda called, x, hidden, **weights: called(x, hidden, **weights), called)
+    else:
+        called = partial(lambda called, x, hidden, cell, **weights: called(x, hidden, cell, **weights), called)
+    report = in_torch(name, called, variant=other)
+    assert max(report.distances.values()) < 6, report
+    if not name.endswith("_cell"):
+        assert report.conforms, report
+
+
+@pytest.mark.peers
+def test_torch_parameters_refuses_a_cell_that_torch_has_not():
+    with pytest.raises(ValueError, match="name must be one of multi_head_attention"):
+        gradcheck.torch_parameters("ntm_cell", {})
+
+
+def slipped(torch, function, wrong, factor):
+    """``function`` with the gradient by the weight ``wrong`` off by ``factor``."""
+
+    class Slip(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, dout):
+            return dout * factor
+
+    def called(x, *state, **rest):
+        return function(x, *state, **{**rest, wrong: Slip.apply(rest[wrong])})
+
+    return called
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("wrong", ["head_weights", "output_weights", "hidden_weights"])
+def test_an_error_in_one_weights_gradient_is_found_and_named(wrong):
+    torch = pytest.importorskip("torch")
+    step, rest = example("ntm_cell")
+
+    def called(x, reads, memory, weightings, hidden, cell, **weights):
+        return slipped(torch, step, wrong, 1 + 1e-4)(x, reads, memory, weightings, hidden, cell, **weights)
+
+    report = in_torch("ntm_cell", called, **rest)
+    assert report.verdict == "differs" and report.distances[f"d{wrong}"] > 6, report
+    assert max(v for k, v in report.distances.items() if k != f"d{wrong}") < 6
+
+
+@pytest.mark.peers
+def test_a_missing_term_is_found():
+    pytest.importorskip("torch")
+    step, rest = example("ntm_cell")
+
+    def forgets_where_it_was(x, reads, memory, weightings, hidden, cell, **weights):
+        return step(x, reads, memory, weightings.detach(), hidden, cell, **weights)
+
+    report = in_torch("ntm_cell", forgets_where_it_was, **rest)
+    assert report.verdict == "differs"
+    assert [n for n, distance in report.distances.items() if not distance < 6] == ["dweightings"]
+    ponder, _ = example("act")
+    report = in_torch("act", lambda x, state, **w: ponder(x, state, detached=True, **w))
+    assert report.verdict == "differs" and "dhalting_weights" in report.sentence()
+    assert max(report.distances[name] for name in ("new_state", "remainder", "steps")) < 6
+
+
+@pytest.mark.peers
+def test_wrong_conventions_are_named():
+    pytest.importorskip("torch")
+    encoder, _ = example("transformer_block")
+    for settings, variant in (
+        ({"norm_first": True}, "pre"),
+        ({"activation": "gelu"}, "post, gelu"),
+    ):
+        report = in_torch("transformer_block", partial(encoder, **settings))
+        assert report.verdict == "follows" and report.variant == variant, report
+    dnc, _ = example("dnc_cell")
+    report = in_torch("dnc_cell", partial(dnc, stopped=False), variant="deepmind")
+    assert report.variant == "as asked, with stop_write_gradient=False", report
+
+
+@pytest.mark.peers
+def test_heads_in_the_wrong_order_are_told_from_those_in_the_right_one():
+    pytest.importorskip("torch")
+    script = runpy.run_path(str(EXAMPLES / "verify_ntm_step.py"))
+    report = in_torch("ntm_cell", script["writes_first"], variant="pytorch_ntm")
+    assert report.verdict == "differs" and "new_reads" in report.sentence(), report
+    assert report.nearest[0] == "as asked, with heads=write_first", report
