@@ -10,6 +10,7 @@ import pytest
 import gradcheck
 from gradcheck.conformance import CELLS
 from gradcheck.numbers.balls import BallArray, Undecided, digits
+from scratchattn import REGISTRY
 from scratchattn.conventions import PRESETS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -170,34 +171,48 @@ def test_honest_cells_conform_in_bfloat16(name):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize(("name", "other"), [("lstm", None), ("gru", "torch"), ("lstm_cell", None), ("gru_cell", "torch")])
+@pytest.mark.parametrize(("name", "other"), [("lstm", None), ("gru", "torch")])
 def test_pytorchs_own_recurrent_modules_with_mapped_weights(name, other):
     torch = pytest.importorskip("torch")
 
-    def called(x, hidden, cell=None, **weights):
-        if x.ndim != 2 + (name in ("lstm", "gru")) or weights["bias"].ndim != 1:
-            raise ValueError("no such axes here")
-        of = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
-        of |= {"lstm_cell": torch.nn.LSTMCell, "gru_cell": torch.nn.GRUCell}
-        module = of[name](x.shape[-1], hidden.shape[-1], dtype=x.dtype)
+    def called(x, *states, **weights):
+        module = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[name]
+        module = module(x.shape[-1], states[0].shape[-1], dtype=x.dtype)
         mapped = gradcheck.torch_parameters(name, weights)
-        layer = not name.endswith("_cell")
-        states = [state[None] if layer else state for state in (hidden, cell) if state is not None]
-        given = tuple(states) if cell is not None else states[0]
-        out = torch.func.functional_call(module, mapped, (x, given))
-        if not layer:
-            return out
-        shown, last = out
-        return shown, *[state[0] for state in (last if cell is not None else (last,))]
+        given = tuple(state[None] for state in states)
+        out, last = torch.func.functional_call(module, mapped, (x, given if len(given) > 1 else given[0]))
+        return out, *[state[0] for state in (last if len(given) > 1 else (last,))]
 
-    if name.startswith("gru"):
-        called = partial(lambda called, x, hidden, **weights: called(x, hidden, **weights), called)
-    else:
-        called = partial(lambda called, x, hidden, cell, **weights: called(x, hidden, cell, **weights), called)
-    report = in_torch(name, called, variant=other)
-    assert max(report.distances.values()) < 6, report
-    if not name.endswith("_cell"):
+    def of_lstm(x, hidden, cell, **weights):
+        return called(x, hidden, cell, **weights)
+
+    def of_gru(x, hidden, **weights):
+        return called(x, hidden, **weights)
+
+    for dtype in ("float32", "float64"):
+        report = in_torch(name, of_lstm if name == "lstm" else of_gru, variant=other, dtype=dtype)
         assert report.conforms, report
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["lstm_cell", "gru_cell"])
+def test_steps_of_pytorch_with_mapped_weights(name):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, hidden, cell = (torch.tensor(rng.normal(size=(2, n))) for n in (3, 4, 4))
+    gates = 4 if name == "lstm_cell" else 3
+    weights = {"input_weights": (3, gates * 4), "hidden_weights": (4, gates * 4), "bias": (gates * 4,)}
+    weights |= {"hidden_bias": (12,)} if name == "gru_cell" else {}
+    ours = {key: torch.tensor(rng.normal(size=shape)) for key, shape in weights.items()}
+    module = {"lstm_cell": torch.nn.LSTMCell, "gru_cell": torch.nn.GRUCell}[name](3, 4, dtype=x.dtype)
+    states = (hidden, cell) if name == "lstm_cell" else (hidden,)
+    given = states if name == "lstm_cell" else hidden
+    found = torch.func.functional_call(module, gradcheck.torch_parameters(name, ours), (x, given))
+    arrays = [a.numpy() for a in (x, *states, *ours.values())]
+    wanted = REGISTRY[name](*arrays, **({} if name == "lstm_cell" else {"reset": "after"}))
+    pairs = zip(found, wanted, strict=True) if name == "lstm_cell" else [(found, wanted)]
+    for theirs, mine in pairs:
+        np.testing.assert_allclose(theirs.numpy(), mine, rtol=1e-12)
 
 
 @pytest.mark.peers

@@ -19,7 +19,8 @@ from .doubt import BY_SERIES
 from .plain import plain_op, plain_parts, plainly
 
 RUNS = 24
-OF_A_CELL = 5  # runs of what takes long, and beside them what is in doubt, which needs one; 12 in low precision
+OF_A_CELL = 12  # runs of a composition in low precision; in others what is in doubt alone, which needs one
+SLACK = 2  # times that, which the runs were seen to be at most
 SIGMAS = 6
 
 
@@ -47,12 +48,17 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
 
     ``arithmetic`` is an array class.  All runs at once, as one more leading axis, where the op has
     leading axes; roundoff is drawn for every entry, so they are independent.  Where Monte-Carlo
-    arithmetic is blind, what ``doubt`` says.
+    arithmetic is blind, what ``doubt`` says; of a composition, that alone.
     """
+    doubts = [_doubts(text, cotangents, inputs, doubt) for text in _texts(subject)]
+    if subject.op.equals is not None and doubt is not None:
+        doubts.append(_doubts(subject, cotangents, inputs, doubt, plain_parts))
+        if getattr(arithmetic, "plan", None) is None:
+            sigma = [SLACK * np.maximum(*ds) for ds in zip(*doubts, strict=True)]
+            return sigma, [np.empty((0, *t.shape)) for t in truth]
+        runs = min(runs, OF_A_CELL)
     stacked = _stacked(subject, inputs, runs)
     if stacked is None:
-        if subject.op.equals is not None:
-            runs = OF_A_CELL if getattr(arithmetic, "plan", None) is None else 12
         with plainly():  # entered once
             each = zip(*[_run(subject, cotangents, inputs, arithmetic) for _ in range(runs)])
         samples = [np.stack(ys) for ys in each]
@@ -60,9 +66,6 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
         many = [np.broadcast_to(u, (runs, *u.shape)) for u in cotangents]
         whole = _run(subject, many, stacked, arithmetic)
         samples = [y.reshape(runs, *t.shape) for y, t in zip(whole, truth, strict=True)]
-    doubts = [_doubts(text, cotangents, inputs, doubt) for text in _texts(subject)]
-    if subject.op.equals is not None:
-        doubts.append(_doubts(subject, cotangents, inputs, doubt, plain_parts))
     with np.errstate(all="ignore"):
         spreads = [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
     sigma = [np.fmax.reduce(np.broadcast_arrays(s, *ds)) for s, *ds in zip(spreads, *doubts, strict=True)]
