@@ -1,7 +1,7 @@
 """A step of a Differentiable Neural Computer in PyTorch, in the conventions of google-deepmind/dnc.
 
     python examples/verify_dnc_step.py
-    gradcheck verify examples/verify_dnc_step.py:step --against dnc_cell --variant deepmind
+    gradcheck verify examples/verify_dnc_step.py:step --against dnc_cell --convention deepmind_dnc
 
 The write weightings reach the usage as constants, as there; with ``stopped=False`` they do not, and the kit
 finds the gradients that are then other ones.
@@ -83,4 +83,4 @@ if __name__ == "__main__":
     for dtype in ("float32", "float64"):
         print(gradcheck.verify(step, "dnc_cell", framework="torch", dtype=dtype), "\n")
     for function in (step, partial(step, stopped=False)):
-        print(gradcheck.verify(function, "dnc_cell", variant="deepmind", framework="torch"), "\n")
+        print(gradcheck.verify(function, "dnc_cell", convention="deepmind_dnc", framework="torch"), "\n")

@@ -1,7 +1,7 @@
 """A step of a Neural Turing Machine in PyTorch, in the conventions of loudinthecloud/pytorch-ntm.
 
     python examples/verify_ntm_step.py
-    gradcheck verify examples/verify_ntm_step.py:step --against ntm_cell --variant pytorch_ntm
+    gradcheck verify examples/verify_ntm_step.py:step --against ntm_cell --convention pytorch_ntm
 
 Whoever holds a model of their own against the cell writes such a function: ours by name, theirs inside.  Here
 the heads address the memory one after the other, each what those before it have left, and the shift's first
@@ -76,4 +76,4 @@ if __name__ == "__main__":
     for dtype in ("float32", "float64"):
         print(gradcheck.verify(step, "ntm_cell", framework="torch", dtype=dtype), "\n")
     for function in (step, writes_first):
-        print(gradcheck.verify(function, "ntm_cell", framework="torch", variant="pytorch_ntm"), "\n")
+        print(gradcheck.verify(function, "ntm_cell", framework="torch", convention="pytorch_ntm"), "\n")

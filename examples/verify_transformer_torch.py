@@ -69,6 +69,10 @@ if __name__ == "__main__":
     verify = partial(gradcheck.verify, against="transformer_block", framework="torch")
     for dtype in ("float32", "float64"):
         print(verify(encoder, dtype=dtype), "\n")
-    for settings in ({"norm_first": True}, {"activation": "gelu"}, {"norm_first": True, "activation": "gelu"}):
+    for settings in (
+        {"norm_first": True},
+        {"activation": "gelu"},
+        {"norm_first": True, "activation": "gelu"},
+    ):
         print(verify(partial(encoder, **settings)).sentence(), "\n")
     print(gradcheck.verify(decoder, "transformer_decoder_block", framework="torch"))

@@ -10,7 +10,6 @@ import inspect
 
 from scratchattn.signature import NUMBERS
 
-
 _STARS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 

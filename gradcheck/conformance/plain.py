@@ -168,7 +168,7 @@ def plain_op(op, params):
 
 @contextlib.contextmanager
 def plain_parts():
-    """Context in which a composition is made of those plain texts, and has 1 - gate for a gate's complement."""
+    """Context in which a composition is made of plain texts, and has 1 - gate for a gate's complement."""
     ours = tape.apply
 
     def apply(op, inputs, params):

@@ -13,8 +13,8 @@ def torch_parameters(name, weights):
     """The parameters, by PyTorch's names, that a module of torch.nn must have to be the cell ``name``.
 
     ``name`` is multi_head_attention (MultiheadAttention), transformer_block (TransformerEncoderLayer),
-    transformer_decoder_block (TransformerDecoderLayer), lstm, gru, lstm_cell or gru_cell; ``weights`` maps our
-    names to tensors.  What is not there, a bias, is not returned either.  ValueError for another name.
+    transformer_decoder_block (TransformerDecoderLayer), lstm, gru, lstm_cell or gru_cell; ``weights`` maps
+    our names to tensors.  What is not there, a bias, is not returned either.  ValueError for another name.
     """
     if name == "multi_head_attention":
         return _attention(weights)
@@ -23,7 +23,9 @@ def torch_parameters(name, weights):
     kind = name.removesuffix("_cell")
     if kind in _ORDER:
         return _recurrent(weights, _ORDER[kind], "" if name.endswith("_cell") else "_l0")
-    known = "multi_head_attention, transformer_block, transformer_decoder_block, lstm, gru, lstm_cell, gru_cell"
+    known = (
+        "multi_head_attention, transformer_block, transformer_decoder_block, lstm, gru, lstm_cell, gru_cell"
+    )
     raise ValueError(f"torch_parameters: name must be one of {known}, got {name!r}")
 
 

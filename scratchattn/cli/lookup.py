@@ -23,7 +23,7 @@ from .verb import Misuse, nearest
 
 
 def op_named(name, cells=None):
-    """The op ``name`` or ``file.py:name``, or one of ``cells``; Misuse, with the nearest names, if none is."""
+    """The op ``name`` or ``file.py:name``, or one of ``cells``; Misuse, with the nearest names, otherwise."""
     if place := user_file.split(name):
         return op_in_file(*place)
     known = {**REGISTRY, **(cells or {})}

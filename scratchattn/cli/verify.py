@@ -11,6 +11,10 @@ FUNCTION is module.sub:function or file.py:function; what it takes and returns i
 arguments: the op's inputs in order, or by name; an optional input (keep, bias) or a param (causal, eps) only
 if an argument of the function has its name. 'scratchattn explain OP' lists them.
 
+OP may also be a whole cell, whose weights are inputs like others: ntm_cell, ntm_feed_forward_cell, dnc_cell,
+act, multi_head_attention, transformer_block, transformer_decoder_block, lstm, gru. A function with **weights
+gets them by name; gradcheck.torch_parameters makes those of PyTorch's modules of them.
+
 In numpy, the backward is --backward, or else the function of the same name with _backward in the place of
 _forward or at the end: backward(saved, dout) of a function that returns out, saved, or
 backward(*inputs, *douts). Without one, outputs alone are judged. Other frameworks differentiate themselves.
@@ -26,7 +30,7 @@ d<input>, of gradients; up to 6 is allowed), cases; and verdict, sentence, neare
 def add_parser(verbs):
     parser = verb.add(verbs, "verify", run, "hold somebody else's implementation against an op", _DESCRIPTION)
     parser.add_argument("function", metavar="FUNCTION", help="module.sub:function or file.py:function")
-    parser.add_argument("--against", metavar="OP", required=True, help="the op, or file.py:op")
+    parser.add_argument("--against", metavar="OP", required=True, help="the op or whole cell, or file.py:op")
     parser.add_argument(
         "--framework", metavar="F", help="numpy, torch, jax, autograd or tensorflow (default: by its imports)"
     )

@@ -12,9 +12,7 @@ _GROUPED = "Ainslie et al., arXiv:2305.13245"
 def _attend(query, key, value, *rest, heads, causal=None, scale=None):
     *weights, keep = rest
     named = MultiHeadWeights(*weights)
-    found = multi_head_attention(
-        query, key, value, named, heads=heads, keep=keep, causal=causal, scale=scale
-    )
+    found = multi_head_attention(query, key, value, named, heads=heads, keep=keep, causal=causal, scale=scale)
     return found.out, found.weights
 
 

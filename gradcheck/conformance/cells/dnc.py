@@ -19,7 +19,12 @@ _SIGNATURE = (
     "new_precedence(b,h,n), new_write_weightings(b,h,n), new_read_weightings(b,r,n), new_reads(b,r,w), "
     "new_hidden(b,u), new_cell(b,u)"
 )
-_SWITCHES = {"masked": (True,), "deallocate": (True,), "sharpen_links": (True,), "stop_write_gradient": (True,)}
+_SWITCHES = {
+    "masked": (True,),
+    "deallocate": (True,),
+    "sharpen_links": (True,),
+    "stop_write_gradient": (True,),
+}
 _ENDS = {"free_gates": 6.0, "allocation_gates": 9.0, "write_gates": 9.0, "erase": 9.0, "read_modes": 4.0}
 
 

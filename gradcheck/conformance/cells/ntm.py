@@ -31,7 +31,7 @@ def _tanh_step(x, reads, memory, weightings, *weights, **convention):
 
 
 def _cases(controller):
-    """Sizes that differ from each other; one and several heads, gates at their ends, a memory at its start."""
+    """Sizes that differ from each other; several heads, gates at their ends, a memory at its start."""
 
     def cases(rng):
         make = lambda *sizes, **how: _inputs(rng, controller, *sizes, **how)
@@ -82,6 +82,10 @@ CELLS = (
         **_HOW,
     ),
     cell(
-        "ntm_feed_forward_cell", f"{_STATE}, {_WEIGHTS}, {_REST} -> {_OUT}", _tanh_step, _cases("tanh"), **_HOW
+        "ntm_feed_forward_cell",
+        f"{_STATE}, {_WEIGHTS}, {_REST} -> {_OUT}",
+        _tanh_step,
+        _cases("tanh"),
+        **_HOW,
     ),
 )
