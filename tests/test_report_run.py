@@ -28,6 +28,7 @@ from scratchattn.report import (
     run_report,
     svg,
 )
+from scratchattn.report.drawing import framed
 from scratchattn.report.export import file_name
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings, train
@@ -248,7 +249,7 @@ def test_every_picture_is_exported_as_svg_and_png(tmp_path):
     names = ["01-een-two-c", "02-een-two-a-step-0", "03-een-two-b-step-1"]
     assert [path.name for path in written] == [f"{n}.{kind}" for n in names for kind in ("svg", "png")]
     assert sorted(written) == sorted((tmp_path / "new" / "folder").iterdir())
-    drawn = sections[0].blocks[0].drawing
+    drawn = framed(sections[0].blocks[0].drawing)
     root = ElementTree.fromstring(written[0].read_text())
     assert (
         root.get("viewBox") == f"0 0 {drawn.width} {drawn.height}"

@@ -129,6 +129,12 @@ def below(*drawings, gap=0):
     return _joined(max(drawing.width for drawing in drawings), at - gap, marks, drawings)
 
 
+def framed(drawing, margin=8):
+    """``drawing`` with free room around it, for a file of its own."""
+    marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
+    return drawing._replace(width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)
+
+
 def _joined(width, height, marks, drawings):
     title = ", ".join(filter(None, (drawing.title for drawing in drawings)))
     told = "; ".join(filter(None, (drawing.description for drawing in drawings)))

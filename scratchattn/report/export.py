@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..training.whole_file import replacing
 from . import png, svg
+from .drawing import framed
 from .html import drawings
 
 FORMATS = ("svg", "png")
@@ -26,6 +27,7 @@ def export_figures(sections, directory, formats=FORMATS, *, scale=2, theme="ligh
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for i, (name, drawing) in enumerate(drawings(getattr(sections, "sections", sections)), 1):
+        drawing = framed(drawing)
         stem = directory / f"{i:02}-{file_name(name)}"
         if "svg" in formats:
             written.append(write_svg(stem.with_suffix(".svg"), drawing))

@@ -159,12 +159,9 @@ def _kind(numeric):
 
 
 def _figure(figure):
-    drawing = _checked(figure.drawing)
     caption = f"<figcaption>{said(figure.caption)}</figcaption>" if figure.caption else ""
-    if drawing.width > WIDTH:
-        shown = _scrolled(svg.render(drawing), drawing.title)
-        return f'<figure class="broad">{shown}{caption}</figure>\n'
-    return f"<figure>{svg.render(drawing)}{caption}</figure>\n"
+    broad = ' class="broad"' * (_checked(figure.drawing).width > WIDTH)
+    return f"<figure{broad}>{_picture(figure.drawing)}{caption}</figure>\n"
 
 
 def _slider(slider, name):
@@ -181,8 +178,7 @@ def _slider(slider, name):
             f'<label><input type="radio" name="{name}" aria-label="{told}"{chosen}>'
             f"<span>{said(label)}</span></label>"
         )
-        shown = _scrolled(svg.render(_checked(drawing)), f"{slider.what} {label}")
-        frames.append(f'<div class="frame"><h3>{told}</h3>{shown}</div>\n')
+        frames.append(f'<div class="frame"><h3>{told}</h3>{_picture(_checked(drawing))}</div>\n')
     legend = said(slider.caption or f"Choose a {slider.what}.")
     return (
         f'<fieldset class="slider"><legend>{legend}</legend>\n<div class="stops">{"".join(stops)}</div>\n'
@@ -194,6 +190,12 @@ def _checked(drawing):
     if not isinstance(drawing, Drawing):
         raise TypeError(f"page: a figure must hold a Drawing, got {type(drawing).__name__}")
     return drawing
+
+
+def _picture(drawing):
+    """A drawing of the usual width shrinks with the page; a broader one is scrolled."""
+    drawn = svg.render(drawing)
+    return _scrolled(drawn, drawing.title) if drawing.width > WIDTH else drawn
 
 
 def _scrolled(content, label):

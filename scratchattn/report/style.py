@@ -17,7 +17,8 @@ p,li{max-width:46rem;overflow-wrap:break-word}
 figure{margin:0;min-width:0;max-width:26rem}
 figure svg{display:block;width:100%%;height:auto}
 .broad{grid-column:1/-1;max-width:100%%}
-.broad svg{width:auto;max-width:none}
+.frame svg{max-width:100%%;height:auto}
+.wide svg{width:auto;max-width:none}
 figcaption,caption,legend{color:var(--soft);font-size:.875rem;text-align:left}
 figcaption{margin-top:.25rem}
 .wide{overflow-x:auto;max-width:100%%}
@@ -42,7 +43,8 @@ thead th{background:var(--band)}
 .frame h3{font-size:.875rem;font-weight:400;color:var(--soft);margin:.25rem 0}
 @supports not selector(:has(a)){.frame{display:block}}
 @media screen{.frame h3{position:absolute;clip-path:inset(50%%)}}
-@media print{h2,figure,.frame{break-inside:avoid}.stops{display:none}
+@media print{h2,figure,.frame{break-inside:avoid}.stops{display:none}.wide{overflow:visible}
+.wide svg{max-width:100%%;height:auto}
 .slider .frame{display:inline-block;width:32%%;vertical-align:top}.frame svg{width:100%%;height:auto}}
 """
 
