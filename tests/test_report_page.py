@@ -158,10 +158,22 @@ def test_text_is_escaped_everywhere():
     ]
     slider = html.Slider([(bad, one) for one in drawn], bad, bad)
     page = html.page(
-        bad, [html.Section(bad, [*map(html.Figure, drawn), slider, html.Note(bad)])], notes=[bad]
+        bad,
+        [html.Section(bad, [*[html.Figure(one, bad) for one in drawn], slider, html.Note(bad)])],
+        notes=[bad],
     )
     outline = Outline(page)
     assert "<i>" not in page and page.encode() and outline.open == [] and "i" not in outline.tags
+
+
+def test_each_slider_has_buttons_of_its_own():
+    frames = [(str(i), heat_map(np.eye(2))) for i in range(3)]
+    both = [html.Slider(frames), html.Slider(frames, start=2)]
+    page = html.page("", [html.Section("", both), html.Section("", [html.Slider(frames[:2])])])
+    found = re.findall(r'type="radio" name="([^"]*)"[^>]*?( checked)?>', page)
+    assert [len({name for name, _ in found}), len(found)] == [3, 8]
+    assert [i for i, (_, checked) in enumerate(found) if checked] == [0, 5, 6]
+    assert ".frame:nth-child(3)" in page and ".frame:nth-child(4)" not in page  # as many rules as are needed
 
 
 def test_what_is_no_block_is_refused():

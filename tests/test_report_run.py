@@ -215,28 +215,36 @@ def test_tasks_without_lengths_or_bits_are_shown_too():
             return {"question_error": np.ones(batch.size)}
 
     model, params = machine()
-    told = words(run_page(model=model, params=params, task=Other(), settings=SETTINGS, events=EVENTS))
+    page = run_page(model=model, params=params, task=Other(), settings=SETTINGS, events=EVENTS)
+    assert page.index(" checked") < page.index('aria-label="step 1"')
+    told = words(page)
     assert "One sequence" in told and "Where the heads look" in told
     assert "Diagonality" not in told and "bits wrong" not in told
 
 
-@pytest.mark.parametrize("logged", [120, 100_000])
-def test_the_page_of_a_full_sized_ntm_stays_below_500_kilobytes(logged):
-    task = Copy()
+@pytest.mark.parametrize("logged, longest", [(120, 20), (100_000, 120)])
+def test_the_page_of_a_full_sized_ntm_stays_below_500_kilobytes(rng, logged, longest):
+    """With noise everywhere, which does not compress: the most that there can be to draw."""
+    task = Copy(longest=longest)
     model = NTM(task.inputs, task.outputs)
-    params = model.init(np.random.default_rng(0))
-    with params.overwriting() as flat:
-        flat *= 4  # heads that are all over the memory: the most that there can be to draw
-    noise = np.random.default_rng(0).random((logged, 3))
-    steps = np.arange(1, logged + 1) * 500
-    events = [
-        {"event": "train", "step": int(s), "seconds": 0.1, "wrong_bits": a, "nats": b, "learning_rate": c}
-        for s, (a, b, c) in zip(steps, noise)
-    ]
-    page = run_page(
-        model=model, params=params, task=task, settings=Settings(steps=int(steps[-1])), events=events
+    params = model.init(rng)
+    seen = ntm.access(model, params, task, longest, 0)
+    seen = seen._replace(
+        **{
+            name: rng.random(getattr(seen, name).shape)
+            for name in ("memory", "outputs", "read_weightings", "write_weightings", "gate", "shift")
+        }
     )
-    assert 50_000 < len(page.encode()) < 500_000
+    names = ("wrong_bits", "nats", "learning_rate")
+    events = [
+        {"event": "train", "step": 500 * (i + 1), "seconds": 0.1, **dict(zip(names, row))}
+        for i, row in enumerate(rng.random((logged, 3)))
+    ]
+    settings = Settings(steps=500 * logged)
+    drawn = ntm.ntm_sections(model, params, task, seen)
+    page = run_page(model=model, params=params, task=task, settings=settings, events=events, drawn=drawn)
+    assert 100_000 < len(page.encode()) < 500_000
+    assert 10 < page.count('class="frame"') <= 48
 
 
 # ---- files
