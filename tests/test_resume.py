@@ -301,3 +301,12 @@ def test_resuming_where_no_run_is_begins_one(tmp_path):
     whole, _ = train(MODEL, TASK, Settings(**SHORT), quiet=True)
     params, _ = train(MODEL, TASK, Settings(**SHORT), tmp_path / "new", resume=True, quiet=True)
     assert (params.flat == whole.flat).all()
+
+
+@posix
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    from scratchattn.training import run_directory
+
+    with run_directory.locked(tmp_path), pytest.raises(RunRefused, match="another process trains in"):
+        train(MODEL, TASK, Settings(**SHORT), tmp_path, resume=True, quiet=True)
+    train(MODEL, TASK, Settings(**SHORT), tmp_path, resume=True, quiet=True)

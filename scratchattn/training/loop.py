@@ -9,7 +9,7 @@ A run's directory holds
 
 import hashlib
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +43,12 @@ def train(model, task, settings, directory=None, *, resume=False, previous=False
     checkpoint that is; ``NotFinite`` for a loss or gradient that is no number; ``Interrupted`` after Ctrl-C.
     """
     trainer = Trainer(model, task, settings, directory, group or Alone(), config)
-    if resume:
-        trainer.resume(previous)
-    else:
-        trainer.start()
-    return trainer.run(watch, quiet)
+    with trainer.alone():
+        if resume:
+            trainer.resume(previous)
+        else:
+            trainer.start()
+        return trainer.run(watch, quiet)
 
 
 class Trainer:
@@ -62,6 +63,10 @@ class Trainer:
         self._path = self.directory / run_directory.LOG if self._writes else None
 
     # ---- beginnings -----------------------------------------------------------
+
+    def alone(self):
+        """A context in which no other process writes into the directory."""
+        return run_directory.locked(self.directory) if self._writes else nullcontext()
 
     def start(self):
         """A new run; RunRefused if the directory holds one."""

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,11 @@ from .configuration import differences
 from .step import derive, leaves_of, refilled
 from .whole_file import replacing
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class RunRefused(ValueError):
     """A directory holds a run, or another one, or none; the message says what to do."""
@@ -23,9 +30,7 @@ CONFIG, LOG = "config.json", "log.jsonl"
 
 
 def claim(directory):
-    """Make ``directory``; RunRefused if it holds a run already or is none."""
-    if directory.exists() and not directory.is_dir():
-        raise RunRefused(f"{directory} is no directory; name another one")
+    """Make ``directory``; RunRefused if it holds a run already."""
     if holds_run(directory):
         raise RunRefused(
             f"{directory} holds a run already; name another directory, or go on with it by "
@@ -37,6 +42,30 @@ def claim(directory):
 def holds_run(directory):
     """Whether a run was begun in ``directory``."""
     return any((Path(directory) / name).exists() for name in (CONFIG, LOG, ROOM))
+
+
+@contextmanager
+def locked(directory):
+    """Nobody else trains in ``directory`` meanwhile; RunRefused if somebody does.
+
+    The lock is the system's and goes with the process, however that ends; where there is none, no lock.
+    """
+    if Path(directory).exists() and not Path(directory).is_dir():
+        raise RunRefused(f"{directory} is no directory; name another one")
+    if fcntl is None:
+        yield
+        return
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    folder = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise RunRefused(f"another process trains in {directory}; wait for it, or end it") from None
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def plain_config(model, task, settings):
