@@ -8,7 +8,7 @@ from test_report import decoded
 from test_report_pictures import gallery
 
 from scratchattn.models import NTM
-from scratchattn.report import colours, html, ntm
+from scratchattn.report import colours, export_figures, heat_map, html, ntm
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
 
@@ -108,6 +108,17 @@ def test_on_paper_every_frame_is_there_and_no_button(browser, pages):
     assert browser.run(visible.format(".frame")) == 13 == browser.run(visible.format(".frame h3"))
     assert browser.run(visible.format(".stops")) == 0
     assert looking.overlaps(browser) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_exported_svg_can_be_read_on_its_own(browser, tmp_path, theme):
+    drawn = html.Figure(heat_map(np.eye(3), title="stands alone", x_label="step"))
+    (path,) = export_figures([html.Section("One", [drawn])], tmp_path, "svg")
+    browser.open(path, width=376, height=300, dark=theme == "dark")
+    pixels = decoded(browser.screenshot())[..., :3]
+    assert tuple(pixels[2, 2]) == colours.of_hex(colours.PAPER[theme])
+    assert (pixels == colours.of_hex(colours.TEXT[theme])).all(axis=-1).sum() > 20
+    assert (pixels == colours.SCALE[-1]).all(axis=-1).sum() > 3 * 20 * 20
 
 
 PLANTED = {  # what is done to a page, and words of what must be found

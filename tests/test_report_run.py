@@ -261,7 +261,7 @@ def test_every_picture_is_exported_as_svg_and_png(tmp_path):
     root = ElementTree.fromstring(written[0].read_text())
     assert (
         root.get("viewBox") == f"0 0 {drawn.width} {drawn.height}"
-        and svg.render(drawn) in written[0].read_text()
+        and svg.render(drawn, paper=True) in written[0].read_text()
     )
     assert np.array_equal(decoded(written[1].read_bytes()), png.render(drawn))
     dark = export_figures(sections, tmp_path / "dark", "png", theme="dark", scale=1)

@@ -40,7 +40,7 @@ def export_figures(sections, directory, formats=FORMATS, *, scale=2, theme="ligh
 def write_svg(path, drawing):
     """Write ``drawing`` to ``path``; the file appears whole or not at all -> the path."""
     with replacing(path) as file:
-        file.write(f"{svg.render(drawing)}\n".encode())
+        file.write(f"{svg.render(drawing, paper=True)}\n".encode())
     return Path(path)
 
 

@@ -1,8 +1,8 @@
 """Drawings as SVG, to stand alone or inside a page.
 
-Text takes the colour of the text around it, or one that fits the theme when the picture stands alone;
-lines have colours that show on both papers.  A matrix is runs of equal colour, one path per colour, or a
-PNG inside the SVG where that is much shorter.  Nothing outside is referred to.
+Text takes a colour that fits the reader's theme; lines have colours that show on both papers.  A matrix is
+runs of equal colour, one path per colour, or a PNG inside the SVG where that is much shorter.  Nothing outside
+is referred to.
 """
 
 import base64
@@ -11,22 +11,29 @@ from html import escape
 import numpy as np
 
 from . import png
-from .colours import TEXT
+from .colours import PAPER, TEXT
 from .drawing import SIZE, Line, Pixels, Text, printable
 
 RUNS = 1500  # characters that runs of colour may take, however short the same would be as an image
 
 
-def render(drawing):
-    """The SVG text of a ``drawing.Drawing``: one element, which says in words what it shows."""
+def render(drawing, *, paper=False):
+    """The SVG text of a ``drawing.Drawing``: one element, which says in words what it shows.
+
+    ``paper``: on a ground of its own, for a file, of which nobody knows what it will be shown on.
+    """
     told = _said(". ".join(filter(None, (drawing.title or "Picture", drawing.description))))
-    dark = f"@media(prefers-color-scheme:dark){{.scratchattn{{color:{TEXT['dark']}}}}}"
+    light, dark = (
+        f".scratchattn{{color:{TEXT[theme]}}}" + f".paper{{fill:{PAPER[theme]}}}" * paper
+        for theme in ("light", "dark")
+    )
+    ground = '<rect class="paper" width="100%" height="100%"/>' * paper
     width, height = _n(drawing.width), _n(drawing.height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="scratchattn" role="img" aria-label="{told}" '
         f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="system-ui,sans-serif" font-size="{SIZE}" fill="currentColor" text-anchor="middle">'
-        f"<style>.scratchattn{{color:{TEXT['light']}}}{dark}</style>"
+        f"<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>{ground}"
         f"{''.join(map(_mark, drawing.marks))}</svg>"
     )
 
