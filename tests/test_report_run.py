@@ -1,8 +1,10 @@
 """The report on any run: how it ended, every metric, every setting; small, whatever the log holds."""
 
+import inspect
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from test_report import decoded
 from test_report_access import KINDS, TASK, machine
 from test_report_page import Outline
 
+from scratchattn import report
 from scratchattn.models import NTM
 from scratchattn.parameters import Params
 from scratchattn.report import (
@@ -174,6 +177,17 @@ def test_what_was_not_checked_is_one_list_at_the_end():
     )
 
 
+def test_the_example_in_the_docs_runs_and_its_table_names_what_there_is():
+    text = (Path(__file__).parent.parent / "docs" / "reports.md").read_text(encoding="utf-8")
+    (example,) = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    found = {}
+    exec(example, found)
+    assert found["text"].count('class="frame"') == 8 and "Each row sums to one." in found["text"]
+    for name, given in re.findall(r"`(\w+)\(([^)]*)\)`", text):
+        known = inspect.signature(getattr(report, name)).parameters
+        assert given == "..." or set(given.replace(", ...", "").split(", ")) <= set(known), name
+
+
 # ---- the NTM
 
 
@@ -184,11 +198,12 @@ def test_a_run_of_an_ntm_shows_its_memory_through_time(kind):
     (slider,) = [b for s in report.sections for b in s.blocks if isinstance(b, Slider)]
     assert [label for label, _ in slider.frames] == [str(i) for i in range(9)] and slider.start == 4
     rng = np.random.default_rng([7, 30_000])
-    seen = ntm.access(model, params, TASK, 4, int(rng.integers(2**31)))
+    seen = ntm.access(model, params, TASK, 4, int(rng.integers(10_000)))
     rows, _ = ntm.used_rows(seen)
     low, high = min(0.0, seen.memory[:, rows].min()), seen.memory[:, rows].max()
     wanted = heat_map(seen.memory[5][rows], low=low, high=high).marks[0].pixels
     assert np.array_equal(slider.frames[5][1].marks[1].pixels, wanted)
+    assert "Lengths beyond 1 to 4 vectors." in report.sections[-1].blocks[0].items
     assert PICTURES["NTM"] and "seed" in report.lead
 
 

@@ -13,6 +13,8 @@ from .drawing import Drawing, printable
 from .matrices import WIDTH
 from .style import style
 
+UNCHECKED = "What was not checked"  # in the report on a run, sections of this title are one, at the end
+
 
 class Section(NamedTuple):
     """A heading and strings (paragraphs), Notes, Tables, Figures, Sliders, Items, in any order."""

@@ -25,8 +25,12 @@ STOPS, CELLS = 48, 60_000  # the most frames of a slider, and the most cells in 
 
 def ntm_pictures(model, params, task, rng):
     """Sections on one sequence drawn from ``rng``, the longest that ``task`` has."""
-    length = task.longest if has_lengths(task) else None
-    return ntm_sections(model, params, task, access(model, params, task, length, int(rng.integers(2**31))))
+    seed = int(rng.integers(10_000))
+    if not has_lengths(task):
+        return ntm_sections(model, params, task, access(model, params, task, None, seed))
+    beyond = f"Lengths beyond {task.shortest} to {task.longest} vectors."
+    seen = access(model, params, task, task.longest, seed)
+    return [*ntm_sections(model, params, task, seen), html.Section(html.UNCHECKED, [html.Items([beyond])])]
 
 
 def ntm_sections(model, params, task, seen):
@@ -42,7 +46,7 @@ def ntm_sections(model, params, task, seen):
         html.Section("One copy" if copies else "One sequence", _said(seen)),
         html.Section("Where the heads look", _looks(model, params, task, seen)),
         html.Section("The memory through time", _through_time(model, seen)),
-        html.Section("What was not checked", [html.Items(doubts)]),
+        html.Section(html.UNCHECKED, [html.Items(doubts)]),
     ]
 
 

@@ -26,7 +26,7 @@ from .memory_access import (
     used_rows,
 )
 from .memory_pictures import draw_png, draw_terminal, ntm_panels, ntm_sections
-from .run import UNCHECKED, run_page
+from .run import run_page
 
 __all__ = [
     "Access",
@@ -100,7 +100,7 @@ def lengths_section(task, lengths):
     doubt = f"Lengths beyond {task.shortest} to {task.longest} vectors, but for those in the table: {where}."
     if lengths:
         yield html.Section("Other lengths", [_lengths(task, lengths)])
-    yield html.Section(UNCHECKED, [html.Items([doubt])])
+    yield html.Section(html.UNCHECKED, [html.Items([doubt])])
 
 
 def _lengths(task, lengths):

@@ -28,7 +28,6 @@ SERIES = {
     "evaluation": "evaluation",
     "test": "test",
 }  # events with metrics -> their curve
-UNCHECKED = "What was not checked"  # sections of this title are one, at the end
 
 
 class Report(NamedTuple):
@@ -76,17 +75,17 @@ def run_report(
     shown = [
         html.Section("Result", _result(settings, task, events)),
         html.Section("Training", training_figures(settings, events)),
-        *[section for section in extra if section.title != UNCHECKED],
+        *[section for section in extra if section.title != html.UNCHECKED],
         html.Section("Configuration", _configuration(model, task, settings, config)),
         html.Section("Environment", [html.Table(list(dict(environment).items()), ("what", "found"))]),
     ]
     if checkpoints:
         shown.append(html.Section("Checkpoints", [_checkpoints(list(checkpoints))]))
     doubts = [*_unchecked(model, params, settings, drawn), *unchecked]
-    own = [block for section in extra if section.title == UNCHECKED for block in section.blocks]
+    own = [block for section in extra if section.title == html.UNCHECKED for block in section.blocks]
     listed = [item for block in own if isinstance(block, html.Items) for item in block.items]
     rest = [block for block in own if not isinstance(block, html.Items)]
-    shown.append(html.Section(UNCHECKED, [html.Items([*listed, *doubts]), *rest]))
+    shown.append(html.Section(html.UNCHECKED, [html.Items([*listed, *doubts]), *rest]))
     return Report(
         title or name, shown, _lead(name, params, settings, events), tuple(_notes(settings, events))
     )

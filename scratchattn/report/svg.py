@@ -1,8 +1,8 @@
 """Drawings as SVG, to stand alone or inside a page.
 
 Text takes a colour that fits the reader's theme; lines have colours that show on both papers.  A matrix is
-runs of equal colour, one path per colour, or a PNG inside the SVG where that is much shorter.  Nothing outside
-is referred to.
+runs of equal colour, one path per colour, or a PNG inside the SVG where that is much shorter.  Nothing
+outside is referred to.
 """
 
 import base64
