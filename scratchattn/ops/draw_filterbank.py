@@ -155,14 +155,12 @@ def _bank(xp, mu, pixel, precision, normaliser, eps):
     if normaliser == "softmax":
         return shares, (shares, winner, apart, above, None)
     level = -0.5 * precision * left * left
-    mass = xp.exp(level + xp.take_along_axis(above, winner, axis=-1)) * total
+    mass = xp.exp(level) * total
     if normaliser == "clamped":
         full = real(mass) > eps
         kept, falling = xp.where(full, 1, mass / eps), xp.where(full, 0, xp.ones_like(mass))
     else:
-        falling = eps / (mass + eps)
-        plain = mass / (mass + eps)
-        kept = xp.where(real(falling) < 0.5, 1 - falling, plain)  # each where its tangent has all digits
+        kept, falling = mass / (mass + eps), eps / (mass + eps)
     return shares * kept, (shares, winner, apart, above, (kept, falling, left, level))
 
 
@@ -225,6 +223,7 @@ def cases(rng):
     yield case("off the image", x=40.0, y=-30.0, variance=4.0)
     yield case("far off the image", x=3e3, variance=8.0)
     yield case("narrow", variance=-2.5)
+    yield case("at the end of a long row", x=0.963, variance=-1.4, wide=1e-3, height=1, width=80, n=1)
     yield case("no variance", variance=-1e4)
     yield case("endless variance", variance=1e4)
     yield case("no stride", stride=-1e4)
