@@ -11,9 +11,8 @@ from scratchattn.report import axes, colours, drawing, heat_map, matrices, png, 
 from scratchattn.report.drawing import Line, Text
 
 
-def oklab_lightness(srgb):
-    """By the definition, the other way than ``colours`` goes."""
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+def oklab(linear):
+    """By the definition, the other way than ``colours`` goes: linear red, green, blue -> lightness, a, b."""
     cones = linear @ np.array(
         [
             [0.41222147, 0.21190350, 0.08830246],
@@ -21,7 +20,17 @@ def oklab_lightness(srgb):
             [0.05144599, 0.10739696, 0.6299787],
         ]
     )
-    return np.cbrt(cones) @ (0.2104542553, 0.7936177850, -0.0040720468)
+    return np.cbrt(cones) @ np.array(
+        [
+            [0.2104542553, 1.9779984951, 0.0259040371],
+            [0.7936177850, -2.4285922050, 0.7827717662],
+            [-0.0040720468, 0.4505937099, -0.8086757660],
+        ]
+    )
+
+
+def oklab_lightness(srgb):
+    return oklab(np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4))[..., 0]
 
 
 def decoded(data):

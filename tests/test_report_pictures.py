@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_report import oklab
 
 from scratchattn.report import (
     Figure,
@@ -104,6 +105,39 @@ def test_groups_of_bars_stand_over_their_names_in_their_colours():
     for i, name in enumerate(("cat", "dog")):
         inner = bodies[i].x + bodies[i].width, bodies[2 + i].x
         assert inner[0] <= said(drawn)[name].x <= inner[1] and inner[1] - inner[0] < 10
+
+
+def test_no_two_series_look_alike():
+    lines = [m for m in marks(curve({f"{i}": [1, 2] for i in range(16)}), Line) if m.colour != "text"]
+    assert len({(line.colour, line.dash) for line in lines}) == 16 and len(lines) == 32  # and their keys
+    drawn = bars({f"{i}": [1, 2] for i in range(8)})
+    full = [(mark.colour, True) for mark in marks(drawn, Box)]
+    hollow = [(mark.colour, False) for mark in marks(drawn, Line) if mark.colour != "text"]
+    assert len(set(full + hollow)) == 8 and len(full + hollow) == 8 * 3
+
+
+DEFECTS = {  # of colour vision, complete, on linear red, green, blue: Machado, Oliveira, Fernandes, 2009
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "red": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_bars_of_one_body_differ_for_every_kind_of_colour_vision(defect):
+    """Of up to four series two are full and two hollow; between bodies colour need not speak."""
+    found = []
+    for colour in colours.LINES:
+        srgb = np.array(colours.of_hex(colour)) / 255
+        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+        found.append(oklab(np.clip(np.array(DEFECTS[defect]) @ linear, 0, 1)))
+    for one, other in ((0, 1), (2, 3)):
+        assert np.linalg.norm(found[one] - found[other]) > 0.12  # of 1 from black to white
 
 
 def test_bars_that_make_no_sense_are_refused():

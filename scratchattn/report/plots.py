@@ -77,7 +77,7 @@ def bars(series, *, names=None, errors=None, title="", x_label="", y_label=""):
         for at, value in zip(x, values):
             if np.isfinite(value):
                 a, b = sorted((float(plot.at(0.0)), float(plot.at(value))))
-                marks.append(Box(at - 0.46 * wide, a, 0.92 * wide, b - a, _style(i)[0]))
+                marks.append(_bar(i, at - 0.46 * wide, a, 0.92 * wide, b - a))
         if name in spread:
             down, up = (values - spread[name][0], values + spread[name][1])
             cap = min(4.0, 0.3 * wide)
@@ -124,11 +124,8 @@ def _frame(low, high, names, lines, title, y_label):
         if x > left and x + 24 + room(name) > left + width:
             x, top = left, top + LINE
         colour, dash = _style(i)
-        key = (
-            Line([x, x + 18], [top + 6, top + 6], colour, 1.8, dash)
-            if lines
-            else Box(x + 4, top + 1, 10, 10, colour)
-        )
+        line = Line([x, x + 18], [top + 6, top + 6], colour, 1.8, dash)
+        key = line if lines else _bar(i, x + 4, top + 1, 10, 10)
         marks += [key, Text(x + 23, top + 10, name, "start")]
         x += 34 + room(name)
     top += (LINE + 4) * bool(names)
@@ -181,4 +178,14 @@ def _spread(errors, values):
 
 
 def _style(i):
-    return LINES[i % len(LINES)], DASHES[i % len(DASHES)]
+    """Colour and dash of the series number ``i``: no two of sixteen are alike."""
+    return LINES[i % len(LINES)], DASHES[(i + i // len(LINES)) % len(DASHES)]
+
+
+def _bar(i, x, y, width, height):
+    """A bar of the series number ``i``, full or hollow: no two of eight are alike."""
+    colour, hollow = LINES[i % len(LINES)], (i // 2 + i // len(LINES)) % 2
+    if not hollow:
+        return Box(x, y, width, height, colour)
+    left, top, right, bottom = x + 0.8, y + 0.8, x + max(width, 1.6) - 0.8, y + max(height, 1.6) - 0.8
+    return Line([left, right, right, left, left], [top, top, bottom, bottom, top], colour, 1.6)
