@@ -10,7 +10,7 @@ import pytest
 import gradcheck
 from gradcheck.conformance import CELLS
 from gradcheck.numbers.balls import BallArray, Undecided, digits
-from scratchattn import REGISTRY
+from scratchattn import REGISTRY, cli
 from scratchattn.conventions import PRESETS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -82,6 +82,11 @@ def test_a_layer_in_numpy_conforms_and_one_with_another_gate_differs():
     assert report.verdict == "differs" and "last_cell" in report.sentence()
 
 
+@gradcheck.parametrize("lstm", framework="numpy", seeds=1)
+def test_a_cell_as_tests_case_by_case(judge):
+    assert judge(lstm_layer).conforms
+
+
 def gru_layer(x, hidden, *, weights_beside=None, **weights):
     """A GRU of PyTorch's kind, its weights taken together by their names."""
     shown, squashed = [], lambda a: 1 / (1 + np.exp(-a))
@@ -127,6 +132,23 @@ def test_one_ball_is_one_number_and_two_that_overlap_are_undecided():
         assert np.asarray(row >= column).tolist() == [[True, False], [True, True]]
         with pytest.raises(Undecided):
             _ = third > BallArray.of(np.array([1.0, 2.0])) / 3
+
+
+def test_a_plan_may_name_the_stages_that_the_parts_of_a_cell_have():
+    plan = gradcheck.Plan(probabilities="bfloat16", intermediates="bfloat16", outputs="bfloat16")
+    with pytest.raises(ValueError, match="lstm has no probabilities"):
+        judged("lstm", lstm_layer, dtype="bfloat16", plan=plan)
+    pytest.importorskip("ml_dtypes")
+    report = judged("multi_head_attention", lambda query, key, value, *, heads, **weights: query, plan=plan)
+    assert report.verdict == "differs" and "out" in report.sentence()
+
+
+def test_the_command_takes_cells_and_names_the_nearest(capsys):
+    layer = f"{__file__}:lstm_layer"
+    assert cli.gradcheck_main(["verify", layer, "--against", "lstm", "--seeds", "1"]) == 0
+    assert "lstm_layer conforms to lstm" in capsys.readouterr().out
+    assert cli.gradcheck_main(["verify", layer, "--against", "dnc_cel"]) == 2
+    assert "did you mean dnc_cell" in capsys.readouterr().err
 
 
 # ---- in PyTorch -------------------------------------------------------------

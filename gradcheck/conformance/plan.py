@@ -27,6 +27,7 @@ from scratchattn import calculus
 from scratchattn.backend import array_module
 
 from ..numbers.noise import UNITS, NoisyNamespace
+from .cells.taped import parts_of
 from .rounding import MODES
 from .tolerance import Strangers
 
@@ -72,7 +73,8 @@ class Plan:
         """ValueError if a stage is named that ``op`` does not have."""
         named = [name for name in STAGES if getattr(self, name) is not None]
         there = {calculus.softmax, calculus.softmax_and_log_sum, calculus.softmax_backward}
-        known = [value for value in op.forward.__globals__.values() if callable(value)]
+        parts = [op] if op.equals is None else parts_of(op)
+        known = [value for part in parts for value in part.forward.__globals__.values() if callable(value)]
         if named and not any(value in there for value in known if value.__module__ == calculus.__name__):
             raise ValueError(f"Plan: {op.name} has no {named[0]}; say Plan(intermediates=...)")
         if self.row_sums is not None and "log_sum_exp" not in op.outputs:

@@ -77,13 +77,23 @@ def drawn(rng, shapes):
 
 def inputs_of(op, composition, inputs, params):
     """What ``op`` is applied to wherever the composition applies it: a list of arrays."""
+    return [node.inputs[0].data for node in _nodes(composition, inputs, params) if node.op is op]
+
+
+def parts_of(op):
+    """The ops that a composition, an Op with ``equals``, is made of in its first case."""
+    case = next(iter(op.cases(np.random.default_rng(0))))
+    return {node.op.name: node.op for node in _nodes(op.equals, case.inputs, case.params)}.values()
+
+
+def _nodes(composition, inputs, params):
+    """Everything that the composition records of its floating inputs."""
     floating = [getattr(x, "dtype", None) is not None and x.dtype.kind == "f" for x in inputs]
     out = composition(*[Tensor(x) if yes else x for x, yes in zip(inputs, floating)], **params)
-    found, seen, left = [], set(), [y.node for y in out]
+    found, left = {}, [y.node for y in (out if isinstance(out, tuple) else (out,))]
     while left:
         node = left.pop()
-        if node is not None and node.birth not in seen:
-            seen.add(node.birth)
-            found += [node.inputs[0].data] if node.op is op else []
+        if node is not None and node.birth not in found:
+            found[node.birth] = node
             left += [tensor.node for tensor in node.inputs if tensor is not None]
-    return found
+    return list(found.values())
