@@ -68,7 +68,8 @@ def verify(
     many sets of the op's cases, or which; ``time_limit``: seconds for one case.
 
     Truth is the op in balls of 60 digits at the exact inputs, the tolerance of each entry 6 sigma and one
-    unit in its last place, sigma from 24 runs of Monte-Carlo arithmetic (Parker, UCLA CSD-970002, 1997).
+    unit in its last place, sigma from 24 runs of Monte-Carlo arithmetic (Parker, UCLA CSD-970002, 1997);
+    of a cell, twice what roundoff comes to if every number errs for itself.
     Wrong use of ``verify`` itself raises ValueError or TypeError, a missing package ImportError.
     """
     setting = settled(against, dtype, params, variant, convention, seeds, time_limit, plan)
