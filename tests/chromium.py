@@ -44,10 +44,14 @@ class Browser:
         self._count, self._rest, self.events = 0, b"", []
 
     def __enter__(self):
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for part in ("Page", "Runtime", "Log", "Network"):
-            self.tell(f"{part}.enable")
+        try:
+            target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for part in ("Page", "Runtime", "Log", "Network"):
+                self.tell(f"{part}.enable")
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, *failure):
@@ -55,11 +59,14 @@ class Browser:
             self.ask("Browser.close")
             self._process.wait(PATIENCE)
         finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-            os.close(self._asks)
-            os.close(self._answers)
+            self._end()
+
+    def _end(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._asks)
+        os.close(self._answers)
 
     def ask(self, method, session=None, **params):
         """The answer to one command; what else happens meanwhile is kept in ``events``."""

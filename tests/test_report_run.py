@@ -216,6 +216,14 @@ def test_the_memory_that_is_shown_is_that_of_the_model():
         assert np.array_equal(state.memory[0], seen.memory[steps - 1])
 
 
+def test_parameters_that_compute_no_numbers_are_said_to_and_not_drawn():
+    model, params = machine()
+    with params.overwriting() as flat:
+        flat[...] = np.nan
+    told = words(run_page(model=model, params=params, task=TASK, settings=SETTINGS, events=EVENTS))
+    assert "not finite from step 0 on; nothing is drawn" in told and "Where the heads look" not in told
+
+
 def test_tasks_without_lengths_or_bits_are_shown_too():
     @dataclass(frozen=True)
     class Other:

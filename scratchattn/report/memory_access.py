@@ -65,8 +65,13 @@ def has_lengths(task):
 def access(model, params, task, length=None, seed=0):
     """Run ``model`` on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access.
 
-    Without ``length`` the sequence is as long as the task draws it.
+    Without ``length`` the sequence is as long as the task draws it.  What is not finite is recorded as it is.
     """
+    with np.errstate(all="ignore"):
+        return _recorded(model, params, task, length, seed)
+
+
+def _recorded(model, params, task, length, seed):
     batch = _one_sequence(model, task, length, seed)
     state, logits, kept = model.initial_state(params, 1), [], []
     weights = model.weights(params)

@@ -35,6 +35,12 @@ def ntm_pictures(model, params, task, rng):
 
 def ntm_sections(model, params, task, seen):
     """Sections on the sequence ``seen``, an Access: what was said, where the heads look, what is kept."""
+    broken = _first_not_finite(seen)
+    if broken is not None:
+        told = (
+            f"With these parameters what the machine computes is not finite from step {broken} on; nothing is"
+        )
+        return [html.Section("What it does", [f"{told} drawn of the sequence (seed {seen.seed})."])]
     copies = seen.length is not None
     shown = "The pictures and the diagonality" if copies else "The pictures"
     doubts = [f"{shown} are of one sequence (seed {seen.seed}), not an average."]
@@ -48,6 +54,14 @@ def ntm_sections(model, params, task, seen):
         html.Section("The memory through time", _through_time(model, seen)),
         html.Section(html.UNCHECKED, [html.Items(doubts)]),
     ]
+
+
+def _first_not_finite(seen):
+    """The first step at which anything recorded is no finite number; None if all is."""
+    recorded = [field for field in seen if isinstance(field, np.ndarray)]
+    whole = [np.isfinite(field.reshape(len(field), -1)).all(axis=1) for field in recorded]
+    steps = np.flatnonzero(~np.all(whole, axis=0))
+    return int(steps[0]) if len(steps) else None
 
 
 def ntm_panels(access):
