@@ -1,5 +1,8 @@
 """Bars, images, paths, strokes and alignments show what the numbers say: read back from their marks."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 from test_report import oklab
@@ -19,6 +22,7 @@ from scratchattn.report import (
     image_strip,
     path_on_image,
     strokes,
+    svg,
 )
 from scratchattn.report.drawing import Box, Line, Pixels, Text, room, wrapped
 
@@ -248,3 +252,28 @@ def test_a_curve_of_many_points_stays_small_and_keeps_its_extremes(rng):
     values[12_345], values[54_321] = 50, -50
     line = marks(curve(values), Line)[-1]
     assert len(line.x) <= 900 and np.ptp(line.y) == pytest.approx(150)
+
+
+def test_arrays_on_a_gpu_are_brought_to_the_host(monkeypatch):
+    class ndarray:  # noqa: N801 - as CuPy calls it: it does not become one of NumPy by itself
+        __module__ = "cupy"
+
+        def __init__(self, held):
+            self.held = np.asarray(held)
+
+        def get(self):
+            return self.held
+
+        def __array__(self, *args, **kwargs):
+            raise TypeError("implicit conversion")
+
+    monkeypatch.setitem(sys.modules, "cupy", ModuleType("cupy"))
+    there = [np.eye(3), np.arange(3.0), np.eye(3)[:, :2]]
+    pairs = [
+        [f(eye) for f in (heat_map, lambda m: image_strip([m]), lambda m: alignment(m, "abc", "abc"))]
+        + [curve({"a": (vector, vector)}), bars(vector, errors=vector), strokes(points, vector)]
+        + [path_on_image(points, eye, sizes=vector)]
+        for eye, vector, points in (there, map(ndarray, there))
+    ]
+    for here, gone in zip(*pairs):
+        assert svg.render(here) == svg.render(gone)

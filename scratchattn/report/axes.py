@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backend import to_numpy
+
 
 class Panel(NamedTuple):
     """A matrix to be drawn as a heat map, row 0 on top, with what is written around it."""
@@ -17,9 +19,14 @@ class Panel(NamedTuple):
     row_names: Any = None  # integers, what the rows are called; None: 0, 1, 2...
 
 
+def on_host(values):
+    """``values``, numbers in lists or in an array, also one on a GPU, as an array of NumPy."""
+    return to_numpy(values) if hasattr(values, "get") else np.asarray(values)
+
+
 def checked(matrix, who):
     """``matrix`` as floats (rows, columns) on the host; TypeError or ValueError says what it was instead."""
-    matrix = np.asarray(matrix)
+    matrix = on_host(matrix)
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{who}: matrix must hold real numbers, got {matrix.dtype}")
     if matrix.ndim != 2 or 0 in matrix.shape:
@@ -74,10 +81,10 @@ def thinned(x, y, most):
 
 def points(values, x, who):
     """A curve as two vectors of floats, and the bounds of both: (x, y, (left, right), (low, high))."""
-    y = np.asarray(values, float)
+    y = on_host(values).astype(float)
     if y.ndim != 1 or not np.isfinite(y).any():
         raise ValueError(f"{who}: values must be a vector with a finite number in it, got shape {y.shape}")
-    x = np.arange(len(y), dtype=float) if x is None else np.asarray(x, float)
+    x = np.arange(len(y), dtype=float) if x is None else on_host(x).astype(float)
     if x.shape != y.shape or not np.isfinite(x).all():
         raise ValueError(f"{who}: x must be {len(y)} finite numbers, got shape {x.shape}")
     return x, y, (x.min(), x.max()), (np.min(y[np.isfinite(y)]), np.max(y[np.isfinite(y)]))

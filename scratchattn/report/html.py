@@ -4,6 +4,7 @@ It opens from a disk, follows the light or dark theme of the reader, fits a tele
 All text is escaped, and pictures are made of marks, so that no markup comes from outside.
 """
 
+import re
 from html import escape
 from itertools import count, groupby
 from typing import Any, NamedTuple
@@ -95,7 +96,9 @@ def drawings(sections):
                 yield f"{section.title} {block.drawing.title}", block.drawing
             elif isinstance(block, Slider):
                 for label, drawing in block.frames:
-                    yield f"{section.title} {drawing.title} {block.what} {label}", drawing
+                    told = str(label) in re.findall(r"\w+", drawing.title)  # the title may say it already
+                    name = drawing.title if told else f"{drawing.title} {block.what} {label}"
+                    yield f"{section.title} {name}", drawing
 
 
 def said(value):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .axes import on_host
 from .colours import SCALE, paint, to_hex
 from .drawing import SIZE, Drawing, Line, Pixels, Text, cut, heading, room
 from .matrices import WIDTH, scale_bar
@@ -52,7 +53,7 @@ def path_on_image(points, image, *, sizes=None, title="", low=0.0, high=1.0, ste
     points = _points(points, "path_on_image")
     count = len(points)
     if sizes is not None:
-        sizes = np.asarray(sizes, float)
+        sizes = on_host(sizes).astype(float)
         if sizes.shape not in ((), (count,)):
             raise ValueError(f"path_on_image: sizes must be one number or {count}, got shape {sizes.shape}")
         sizes = np.broadcast_to(sizes, (count,))
@@ -90,7 +91,7 @@ def strokes(points, lifted, *, title="", width=WIDTH, tallest=160):
     whether the pen leaves the paper after the point.  A page that is much wider than high stays so.
     """
     points = _points(points, "strokes")
-    lifted = np.asarray(lifted, bool)
+    lifted = on_host(lifted).astype(bool)
     if lifted.shape != (len(points),):
         raise ValueError(f"strokes: lifted must be ({len(points)}) truth values, got shape {lifted.shape}")
     low, high = points.min(axis=0), points.max(axis=0)
@@ -107,7 +108,7 @@ def strokes(points, lifted, *, title="", width=WIDTH, tallest=160):
 
 def _bytes(image, low, high, who):
     """``image`` as (h, w, 3) bytes; a NaN has the colour of what is missing."""
-    image = np.asarray(image)
+    image = on_host(image)
     if image.dtype.kind not in "biuf":
         raise TypeError(f"{who}: an image must hold real numbers, got {image.dtype}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
@@ -128,7 +129,7 @@ def _bytes(image, low, high, who):
 
 
 def _points(points, who):
-    points = np.asarray(points, float)
+    points = on_host(points).astype(float)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
         raise ValueError(
             f"{who}: points must be (n, 2) finite numbers, at least one, got shape {points.shape}"

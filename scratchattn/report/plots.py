@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .axes import number, points, thinned, ticks
+from .axes import number, on_host, points, thinned, ticks
 from .colours import LINES
 from .drawing import LINE, SIZE, Box, Drawing, Line, Text, cut, heading, room
 from .matrices import WIDTH, labels
@@ -168,7 +168,7 @@ def _named(series, who):
 
 
 def _spread(errors, values):
-    errors = np.asarray(errors, float)
+    errors = on_host(errors).astype(float)
     if errors.shape not in ((len(values),), (2, len(values))) or (errors < 0).any():
         raise ValueError(
             f"bars: errors must be ({len(values)}) or (2, {len(values)}) numbers, none below zero, "
