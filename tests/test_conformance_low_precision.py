@@ -51,6 +51,10 @@ def test_rounding_down_and_at_random(rng):
     drawn = rounded(many, "bfloat16", "stochastic", rng)
     assert set(drawn) == {1.0, 1.0 + 2.0**-7} and abs(drawn.mean() - many[0]) < 1e-4
     assert (rounded(drawn, "bfloat16", "stochastic", rng) == drawn).all()
+    for dtype in ("float16", "float32", "float64"):
+        x = np.array([0.0, 1.0, 1.5, 100.0], dtype)
+        units = unit_in_the_last_place(x.astype(float), dtype)
+        assert np.array_equal(units, [np.finfo(dtype).smallest_subnormal, *np.spacing(x[1:])])
     assert underflow("float16") < 1e-5 and underflow("float32") == np.finfo(np.float32).tiny
     for wrong in ({"dtype": "int8"}, {"dtype": "float16", "mode": "up"}):
         with pytest.raises(ValueError, match=r"rounded: (dtype|mode) must be one of"):

@@ -17,6 +17,7 @@ arithmetic is spelled out here.
 import numpy as np
 
 from ..numbers.array import Namespace, NumberArray
+from ..numbers.noise import rooted, squared
 
 BY_SERIES = {  # roundoffs of one result: a compiler's tanh was seen to err by 4, its logarithm by 2
     np.exp: 2,
@@ -33,10 +34,10 @@ class DoubtNamespace(Namespace):
     def scatter_add(self, rows, indices, n):
         width = rows.shape[indices.ndim :]
         value, doubt = _parts(rows)
-        sums, squares, terms = (np.zeros((n, *width)) for _ in range(3))
-        for into, what in ((sums, value), (squares, doubt**2), (terms, value**2)):
+        sums, squares, terms = (np.zeros((n, *width), dtype=np.longdouble) for _ in range(3))
+        for into, what in ((sums, value), (squares, squared(doubt)), (terms, squared(value))):
             np.add.at(into, np.asarray(indices), what)
-        return self.kind.made(sums, squares, np.sqrt(terms))
+        return self.kind.made(sums, squares, rooted(terms))
 
     def erf(self, x):
         from scipy.special import erf
@@ -52,7 +53,7 @@ class DoubtNamespace(Namespace):
         value, doubt = _parts(x)
         result = function(value)
         slope = 2 / np.sqrt(np.pi) * np.exp(-value * value)
-        return self.kind.made(result, (slope * doubt) ** 2, 2 * abs(result))
+        return self.kind.made(result, squared(slope * doubt), 2 * abs(result))
 
 
 class DoubtArray(NumberArray):
@@ -68,7 +69,7 @@ class DoubtArray(NumberArray):
     @classmethod
     def made(cls, result, variance, size):
         """``result`` with ``variance`` from what it is made of and a roundoff of one unit of ``size``."""
-        doubt = np.sqrt(variance + (_SPREAD * cls.unit * size) ** 2)
+        doubt = rooted(variance + squared(_SPREAD * cls.unit * size))
         out = np.empty(np.shape(result), dtype=complex)
         out.real, out.imag = result, np.where(np.isfinite(doubt), doubt, 0.0)
         return cls.wrap(out)
@@ -101,19 +102,19 @@ class DoubtArray(NumberArray):
         if method == "reduce" and ufunc is np.add:
             (terms,), (doubt,) = values, doubts
             additions = max(terms.size // max(result.size, 1) - 1, 0)
-            size = np.sqrt(additions * np.add.reduce(terms * terms, **kwargs))
-            return self.made(result, np.add.reduce(doubt * doubt, **kwargs), size)
+            size = rooted(additions * np.add.reduce(squared(terms), **kwargs))
+            return self.made(result, np.add.reduce(squared(doubt), **kwargs), size)
         if method == "accumulate":
             (terms,), (doubt,) = values, doubts
-            squares = np.add.accumulate(doubt * doubt, **kwargs)
-            return self.made(result, squares, np.sqrt(np.add.accumulate(terms * terms, **kwargs)))
+            squares = np.add.accumulate(squared(doubt), **kwargs)
+            return self.made(result, squares, rooted(np.add.accumulate(squared(terms), **kwargs)))
         if method == "reduce":  # a maximum: as doubtful as the most doubtful
-            return self.made(result, np.maximum.reduce(doubts[0] ** 2, **kwargs), 0.0)
+            return self.made(result, squared(np.maximum.reduce(doubts[0], **kwargs)), 0.0)
         if ufunc is np.matmul:
-            (a, b), (da, db) = values, doubts
-            variance = np.matmul(a * a, db * db) + np.matmul(da * da, b * b)
-            return self.made(result, variance, np.sqrt(a.shape[-1] * np.matmul(a * a, b * b)))
-        variance = sum(np.square(s * d) for s, d in zip(_slopes(ufunc, values, result), doubts))
+            (a, b), (da, db) = map(squared, values), map(squared, doubts)
+            variance = np.matmul(a, db) + np.matmul(da, b)
+            return self.made(result, variance, rooted(a.shape[-1] * np.matmul(a, b)))
+        variance = sum(squared(s * d) for s, d in zip(_slopes(ufunc, values, result), doubts))
         return self.made(result, variance, _roundoff(ufunc, values, result))
 
 
@@ -134,7 +135,7 @@ def _roundoff(ufunc, values, result):
     if ufunc in (np.negative, np.positive, np.maximum, np.minimum, np.absolute):
         return 0.0
     if ufunc in (np.add, np.subtract):
-        return np.sqrt(np.square(values[0]) + np.square(values[1]) + np.square(result))
+        return np.hypot(np.hypot(*values), result)
     if ufunc is np.exp:
         return abs(result) * np.sqrt(4.0 + np.square(values[0]))
     if ufunc is np.log:

@@ -31,9 +31,12 @@ def tanh(xp, z):
 
 
 def softmax_backward(xp, weights, winner, dweights):
-    """a (g(a) - sum a g(a))."""
+    """a (g(a) - sum a g(a)); the sum of g as it was before rounding, if a plan takes it from elsewhere."""
+    given, plan = dweights, getattr(getattr(xp, "kind", None), "plan", None)
     dweights = _stage(xp, "dprobabilities", dweights)
-    dlogits = weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
+    if plan is None or plan.row_sums is None:
+        given = dweights
+    dlogits = weights * (dweights - xp.sum(weights * given, axis=-1, keepdims=True))
     return _stage(xp, "dscores", dlogits)
 
 
@@ -117,19 +120,25 @@ def _uses():
 
 
 def sharpening_forward(weights, sharpness, *, denominator_eps=0.0, base_eps=0.0):
-    """softmax(c log w) as it stands, the logarithms not relative to the largest."""
+    """softmax(c log w) as it stands, no logarithm relative to the largest; with eps, powers over sums."""
     xp = array_module(weights, sharpness)
-    live = real(weights) > 0
-    power, logs = xp.expand_dims(sharpness, axis=-1), xp.log(xp.where(live, weights, 1))
-    shares, _ = calculus.softmax(xp, power * logs, xp.broadcast_to(live, (power * logs).shape))
-    return shares, (weights, sharpness, live, power, logs, shares)
+    base = weights + base_eps if base_eps else weights
+    live = real(base) > 0
+    power, logs = xp.expand_dims(sharpness, axis=-1), xp.log(xp.where(live, base, 1))
+    live = xp.broadcast_to(live, (power * logs).shape)
+    if denominator_eps:
+        powers = xp.where(live, xp.exp(power * logs), 0)
+        shares = powers / (xp.sum(powers, axis=-1, keepdims=True) + denominator_eps)
+    else:
+        shares, _ = calculus.softmax(xp, power * logs, live)
+    return shares, (weights, base, sharpness, live, power, logs, shares)
 
 
 def sharpening_backward(saved, dsharpened):
-    weights, sharpness, live, power, logs, shares = saved
+    weights, base, sharpness, live, power, logs, shares = saved
     xp = array_module(shares, dsharpened)
     dlogits = softmax_backward(xp, shares, None, dsharpened)
-    dweights = xp.where(live, power * dlogits / xp.where(live, weights, 1), 0)
+    dweights = xp.where(live, power * dlogits / xp.where(live, base, 1), 0)
     dsharpness = xp.sum(dlogits * logs, axis=-1)
     return sum_to_shape(dweights, weights.shape), sum_to_shape(dsharpness, sharpness.shape)
 
@@ -158,9 +167,9 @@ _PAIRS = {
 }
 
 
-def plain_op(op, params):
-    """``op`` with the plain text of its own that is above; None where there is none, or for other params."""
-    if op.name not in _PAIRS or (op.name == "sharpening" and any(params.values())):
+def plain_op(op):
+    """``op`` with the plain text of its own that is above; None where there is none."""
+    if op.name not in _PAIRS:
         return None
     forward, backward = _PAIRS[op.name]
     return replace(op, forward=forward, backward=backward)

@@ -15,7 +15,7 @@ from ..numbers.noise import UNITS
 from ..subject import Subject, random_like
 from .doubt import doubting
 from .plan import LOW, planned
-from .rounding import rounded
+from .rounding import FORMATS, rounded
 from .tolerance import spread, strangers
 
 
@@ -105,6 +105,8 @@ class Question:
                 raise Refused(f"{self.op.name} refuses: {refusal}") from refusal
             if not all(np.isfinite(t).all() for t in exact):
                 raise Unanswerable("the truth is no finite number")
+            if any(abs(t).max(initial=0.0) > FORMATS[self.dtype][2] for t in exact):
+                raise Unanswerable(f"the truth is beyond {self.dtype}")
             if [np.shape(t) for t in exact[: len(self.shapes)]] != list(self.shapes.values()):
                 raise Unanswerable("the outputs have another shape")
             rng = np.random.default_rng((self.seed, self.number, 1))

@@ -46,6 +46,7 @@ def unit_in_the_last_place(x, dtype):
     """The distance of neighbours in ``dtype`` at the size of ``x``, at least the smallest normal number's."""
     digits, least, _ = FORMATS[dtype]
     _, exponent = np.frexp(np.where(np.isfinite(x), x, 0.0))
+    exponent = np.where(x == 0, least, exponent)  # that of zero is 0, as if it were nearly one
     return np.ldexp(1.0, np.maximum(exponent, least) - digits)
 
 

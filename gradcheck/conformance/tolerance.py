@@ -14,7 +14,7 @@ import contextlib
 import numpy as np
 
 from ..certificates import results
-from ..numbers.noise import UNITS, NoisyArray
+from ..numbers.noise import UNITS, NoisyArray, rooted, squared
 from .doubt import BY_SERIES
 from .plain import plain_op, plain_parts, plainly
 
@@ -32,8 +32,7 @@ class Strangers(NoisyArray):
     @staticmethod
     def _size(ufunc, method, inputs, result, kwargs):
         if method == "__call__" and ufunc in (np.add, np.subtract):
-            a, b = (abs(np.asarray(x, dtype=float)) for x in inputs)
-            return np.sqrt(a * a + b * b + result * result)
+            return np.hypot(np.hypot(*inputs), result)
         size = NoisyArray._size(ufunc, method, inputs, result, kwargs)
         return BY_SERIES.get(ufunc, 1) * size
 
@@ -67,14 +66,14 @@ def spread(subject, cotangents, inputs, truth, arithmetic, doubt=None, runs=RUNS
         whole = _run(subject, many, stacked, arithmetic)
         samples = [y.reshape(runs, *t.shape) for y, t in zip(whole, truth, strict=True)]
     with np.errstate(all="ignore"):
-        spreads = [np.sqrt(np.mean((ys - t) ** 2, axis=0)) for ys, t in zip(samples, truth, strict=True)]
+        spreads = [rooted(np.mean(squared(ys - t), axis=0)) for ys, t in zip(samples, truth, strict=True)]
     sigma = [np.fmax.reduce(np.broadcast_arrays(s, *ds)) for s, *ds in zip(spreads, *doubts, strict=True)]
     return sigma, samples
 
 
 def _texts(subject):
     """The op, and its plain text where it has one."""
-    plain = plain_op(subject.op, subject.case.params)
+    plain = plain_op(subject.op)
     return [subject] if plain is None else [subject, _posed(subject, plain)]
 
 

@@ -21,13 +21,26 @@ _EXACT = {np.negative, np.positive, np.maximum, np.minimum, np.floor, np.floor_d
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
+def squared(x):
+    """x^2 with exponents enough for it: the square of 1e-279, a weight far from all others, is no float64.
+
+    Where a machine's long double is a float64 it is zero there, and such a weight is allowed no roundoff.
+    """
+    return np.square(np.asarray(x, dtype=np.longdouble))
+
+
+def rooted(squares):
+    """The roots of sums of such squares as float64."""
+    return np.sqrt(squares).astype(float)
+
+
 class NoisyNamespace(Namespace):
     def scatter_add(self, rows, indices, n):
         width = rows.shape[indices.ndim :]
-        sums, squares = np.zeros((n, *width)), np.zeros((n, *width))
+        sums, squares = np.zeros((n, *width)), np.zeros((n, *width), dtype=np.longdouble)
         np.add.at(sums, np.asarray(indices), np.asarray(rows))
-        np.add.at(squares, np.asarray(indices), np.asarray(rows) ** 2)
-        return self.kind.of(self.kind.erred(sums, np.sqrt(squares)))
+        np.add.at(squares, np.asarray(indices), squared(rows))
+        return self.kind.of(self.kind.erred(sums, rooted(squares)))
 
     def erf(self, x):
         from scipy.special import erf
@@ -82,14 +95,14 @@ class NoisyArray(NumberArray):
         """What the roundoff is relative to."""
         if ufunc is np.matmul:
             a, b = inputs
-            return np.sqrt(a.shape[-1] * np.matmul(a * a, b * b))
+            return rooted(a.shape[-1] * np.matmul(squared(a), squared(b)))
         if method == "reduce":
             (terms,) = inputs
             additions = max(terms.size // max(result.size, 1) - 1, 0)
-            return np.sqrt(additions * ufunc.reduce(terms * terms, **kwargs))
+            return rooted(additions * ufunc.reduce(squared(terms), **kwargs))
         if method == "accumulate":
             (terms,) = inputs
-            return np.sqrt(ufunc.accumulate(terms * terms, **kwargs))
+            return rooted(ufunc.accumulate(squared(terms), **kwargs))
         return abs(result)
 
 
