@@ -10,6 +10,8 @@ import inspect
 
 from scratchattn.signature import NUMBERS
 
+from .guarded import attribute
+
 _STARS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
@@ -39,7 +41,7 @@ class Candidate:
         if not callable(function):
             raise Unsuitable(f"a function expected, got {type(function).__name__}")
         self.op, self.function, self.params = op, function, dict(params or {})
-        self.name = getattr(function, "__name__", type(function).__name__)
+        self.name = attribute(function, "__name__", type(function).__name__)
         self.names: dict = {}
         self.order: list | None = None
         if callable(arguments):
@@ -205,11 +207,11 @@ def _after(arguments, function):
 
 
 def _signature(function):
-    if hasattr(function, "forward") and hasattr(function, "named_parameters"):
+    if attribute(function, "forward") and attribute(function, "named_parameters"):
         function = function.forward  # a module of PyTorch: its own call takes anything
     try:
         return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
+    except Exception:  # a builtin has none; an object may raise anything when it is looked at
         return None
 
 

@@ -66,9 +66,24 @@ def quietly(function):
 
 def said(error):
     """An exception in one line, with the place in the candidate where it was raised."""
-    text = " ".join(str(error).split())
+    text = " ".join(_text(error).split())
     text = text if len(text) <= 200 else text[:197] + "..."
     frames = traceback.extract_tb(error.__traceback__)
     there = [f for f in frames if "conformance" not in f.filename]
     place = f" (line {there[0].lineno}: {there[0].line})" if there and there[0].line else ""
     return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception as worse:
+        return f"which raises {type(worse).__name__} when it is to be said"
+
+
+def attribute(thing, name, default=None):
+    """``getattr``, also of things that raise whatever they please."""
+    try:
+        return getattr(thing, name, default)
+    except Exception:
+        return default

@@ -2,6 +2,8 @@
 
 import inspect
 
+from .guarded import attribute
+
 OTHERS = ("torch", "jax", "autograd", "tensorflow")  # than NumPy, which all of them speak of
 
 
@@ -19,18 +21,18 @@ def guessed(function, backward=None):
 
 def _spoken_of(function, seen):
     """Yield the modules of a function, of what it is an instance of, and of what its text names."""
-    function = inspect.unwrap(function) if callable(function) else function
-    function = getattr(function, "func", function)  # of functools.partial
+    function = inspect.unwrap(function) if attribute(function, "__wrapped__") else function
+    function = attribute(function, "func", function)  # of functools.partial
     if id(function) in seen:
         return
     seen.add(id(function))
-    home = getattr(function, "__module__", None) or ""
+    home = attribute(function, "__module__", None) or ""
     yield from [home, *[base.__module__ for base in type(function).__mro__]]
-    plain = getattr(function, "__func__", function)  # of a method
-    code = getattr(plain, "__code__", None)
+    plain = attribute(function, "__func__", function)  # of a method
+    code = attribute(plain, "__code__", None)
     if code is None:
         return
-    around, inner = getattr(plain, "__globals__", {}), [code]
+    around, inner = attribute(plain, "__globals__", {}), [code]
     known = [cell.cell_contents for cell in plain.__closure__ or () if _is_set(cell)]
     while inner:  # functions inside it are constants of its code
         code = inner.pop()
@@ -42,7 +44,7 @@ def _spoken_of(function, seen):
         elif inspect.isfunction(value) and value.__module__ == home:
             yield from _spoken_of(value, seen)
         else:
-            yield from [getattr(value, "__module__", None) or "", type(value).__module__]
+            yield from [attribute(value, "__module__", None) or "", type(value).__module__]
 
 
 def _is_set(cell):

@@ -4,6 +4,7 @@ import functools
 import math
 import time
 
+from .guarded import attribute
 from .questions import Refused, Unanswerable
 from .tolerance import SIGMAS
 
@@ -263,7 +264,7 @@ def _name(function):
     if isinstance(function, functools.partial):
         given = [*map(repr, function.args), *[f"{k}={v!r}" for k, v in function.keywords.items()]]
         return f"{_name(function.func)}({', '.join(given)})"
-    module = getattr(function, "__module__", None) or "builtins"
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = attribute(function, "__module__") or "builtins"
+    name = attribute(function, "__qualname__") or type(function).__qualname__
     public = all(part.isidentifier() and not part.startswith("_") for part in module.split("."))
     return f"{module}.{name}" if public and module != "builtins" else name

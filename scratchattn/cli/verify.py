@@ -1,5 +1,6 @@
 """``gradcheck verify``: hold somebody else's implementation against an op."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -67,20 +68,21 @@ def run(args, screen):
         backward = _backward_beside(function, module, args.function)
     screen.progress(f"{args.function} against {op.name}")
     try:
-        report = verify(
-            function,
-            op,
-            framework=args.framework,
-            dtype=args.dtype,
-            backward=backward,
-            arguments=_listed(args.arguments),
-            outputs=_listed(args.outputs),
-            variant=args.variant,
-            convention=args.convention,
-            seeds=args.seeds,
-            time_limit=args.time_limit,
-            plan=_plan(args.plan),
-        )
+        with _stdout_below_kept(args.json):
+            report = verify(
+                function,
+                op,
+                framework=args.framework,
+                dtype=args.dtype,
+                backward=backward,
+                arguments=_listed(args.arguments),
+                outputs=_listed(args.outputs),
+                variant=args.variant,
+                convention=args.convention,
+                seeds=args.seeds,
+                time_limit=args.time_limit,
+                plan=_plan(args.plan),
+            )
     except (ValueError, TypeError, ImportError) as wrong:
         raise verb.Misuse(str(wrong)) from wrong
     report.function = args.function
@@ -89,6 +91,23 @@ def run(args, screen):
             _write(path, text())
     screen.say(_painted(report, screen))
     return report.json(), int(not report.conforms)
+
+
+@contextlib.contextmanager
+def _stdout_below_kept(wanted):
+    """What a candidate writes below Python's sys.stdout, as C does, goes to stderr: with --json."""
+    if not wanted:
+        yield
+        return
+    sys.__stdout__.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.__stdout__.flush()  # what it wrote there, before that is ours again
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def found(name):
