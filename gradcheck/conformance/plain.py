@@ -183,7 +183,7 @@ def plain_parts():
     def apply(op, inputs, params):
         if op.inputs[-1] == "complement":
             inputs = (*inputs[:-1], None)
-        return ours(plain_op(op, params) or op, inputs, params)
+        return ours(plain_op(op) or op, inputs, params)
 
     tape.apply = apply
     try:
