@@ -5,7 +5,8 @@
 or ``Params.tensors()``.
 """
 
+from .dnc import DNC
 from .ntm import NTM
 
-MODELS = {"ntm": NTM}
-__all__ = ["MODELS", "NTM"]
+MODELS = {"dnc": DNC, "ntm": NTM}
+__all__ = ["DNC", "MODELS", "NTM"]

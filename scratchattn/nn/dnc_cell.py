@@ -48,6 +48,7 @@ from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
 from ..ops.dnc_usage import dnc_usage, retention
 from ..ops.dnc_write_weighting import dnc_write_weighting
+from ..ops.exponential import tanh
 from ..ops.lstm_cell import lstm_cell
 from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
@@ -99,14 +100,16 @@ def dnc_shapes(
     inputs, outputs, units, layers, width, read_heads, write_heads=1, *,
     masked=False, sharpen_links=False, biases=False,
 ):  # fmt: skip
-    """Parameter shapes of the cell with a stack of ``layers`` LSTMs of ``units`` each."""
+    """Parameter shapes of the cell with a stack of ``layers`` LSTMs of ``units`` each; 0: ``tanh_layer``."""
     shapes, seen = {}, inputs + read_heads * width
+    if not layers:
+        shapes = {"input_weights": (seen, units), "bias": (units,)}
     for layer in range(1, layers + 1):
         below = units if layer > 1 else 0
         shapes |= {f"{name}_{layer}": shape for name, shape in lstm_shapes(seen + below, units).items()}
     columns = interface_size(width, read_heads, write_heads, masked=masked, sharpen_links=sharpen_links)
-    shapes["interface_weights"] = (layers * units, columns)
-    shapes["output_weights"] = (layers * units, outputs)
+    shapes["interface_weights"] = (max(layers, 1) * units, columns)
+    shapes["output_weights"] = (max(layers, 1) * units, outputs)
     shapes["read_output_weights"] = (read_heads * width, outputs)
     return shapes | ({"interface_bias": (columns,), "output_bias": (outputs,)} if biases else {})
 
@@ -115,9 +118,11 @@ def dnc_weights(named):
     """DNCWeights of a mapping with the names of ``dnc_shapes``."""
     layers = sum(name.startswith("hidden_weights_") for name in named)
     parts = ("input_weights", "hidden_weights", "bias")
-    stacked = tuple(tuple(named[f"{part}_{layer}"] for part in parts) for layer in range(1, layers + 1))
+    controller = tuple(tuple(named[f"{part}_{layer}"] for part in parts) for layer in range(1, layers + 1))
+    if not layers:
+        controller = named["input_weights"], named["bias"]
     rest = {name: named[name] for name in DNCWeights._fields[1:] if name in named}
-    return DNCWeights(stacked, **rest)
+    return DNCWeights(controller, **rest)
 
 
 def dnc_start(batch, rows, width, read_heads, write_heads=1, *, units=0, layers=0, dtype="float64"):
@@ -184,6 +189,11 @@ def lstm_stack(chi, state, layers):
         shown.append(hidden)
         new_state.append((squeeze(hidden, axis=-2), squeeze(cell, axis=-2)))
     return squeeze(concat(*shown, axis=-1), axis=-2), tuple(new_state)
+
+
+def tanh_layer(chi, state, weights):
+    """One layer without a state: tanh(chi W + b)."""
+    return tanh(_affine(chi, *weights)), state
 
 
 def _step(x, state, weights, controller, convention):

@@ -1,0 +1,130 @@
+"""The Differentiable Neural Computer, with its parameters and its start.
+
+Every sequence starts from zeros, as in the paper: an empty memory that is not in use, no links, nothing
+read.  What is learned are the weights alone.
+
+Conventions
+-----------
+All of that, and the cell, is the convention "smoothed": the paper's equations with ``eps`` in the lengths
+of the cosine.  ``DNC(..., convention="deepmind_dnc")`` follows a public implementation instead, in its cell
+(``nn/dnc_convention.py``) and in its start; ``docs/conventions.md`` lists them.  The paper gives the
+interface and the outputs no biases: ``biases=False``.  The paper's controller is a stack of LSTMs of which
+every layer sees the input and all are shown: ``layers``.  How weights are initialised is ours in all of
+them, and outputs are logits.
+
+Initialisation
+--------------
+Weights: uniform, +-1 / sqrt(inputs of the layer).  The forget gates' biases are one, all others zero.
+
+Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature
+538 (2016) 471, Methods.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import backend
+from ..conventions import preset
+from ..nn.dnc_cell import (
+    DNCState,
+    dnc_sequence,
+    dnc_shapes,
+    dnc_start,
+    dnc_step,
+    dnc_weights,
+    lstm_stack,
+    tanh_layer,
+)
+from ..nn.dnc_convention import convention_of
+from ..nn.named_conventions import DNC_NAMES, dnc_settings
+from ..parameters import Params
+from ..refusals import check_settings
+
+_CHOICES = {
+    "controller": ("lstm", "feedforward"),
+    "engine": ("reference",),
+    "dtype": ("float32", "float64"),
+    "convention": DNC_NAMES,
+}
+
+
+@dataclass(frozen=True)
+class DNC:
+    """Settings of a Differentiable Neural Computer."""
+
+    inputs: int
+    outputs: int
+    rows: int = 32
+    width: int = 16
+    units: int = 64
+    controller: str = "lstm"
+    """"lstm" or "feedforward" (one tanh layer)."""
+    layers: int = 1
+    """LSTMs on top of each other; a feed-forward controller has one layer."""
+    read_heads: int = 4
+    write_heads: int = 1
+    biases: bool = True
+    """The interface and the outputs have biases."""
+    engine: str = "auto"
+    dtype: str = "float32"
+    convention: str = "smoothed"
+    """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
+
+    def __post_init__(self):
+        if self.engine == "auto":
+            object.__setattr__(self, "engine", "reference")
+        sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
+        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES, flags=("biases",))
+        if self.controller == "feedforward" and self.layers != 1:
+            raise ValueError(f"DNC: layers must be 1 for a feed-forward controller, got {self.layers}")
+
+    @property
+    def cell(self):
+        """The DNCConvention of its cell."""
+        return convention_of(dnc_settings(self.convention))
+
+    def shapes(self):
+        """name -> shape of every parameter."""
+        return dnc_shapes(
+            self.inputs, self.outputs, self.units, self._stacked, self.width, self.read_heads,
+            self.write_heads, masked=self.cell.masked, sharpen_links=self.cell.sharpen_links,
+            biases=self.biases,
+        )  # fmt: skip
+
+    _stacked = property(lambda self: self.layers if self.controller == "lstm" else 0)
+
+    def init(self, rng):
+        """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
+        values = {}
+        for name, shape in self.shapes().items():
+            spread = 1 / np.sqrt(shape[0]) if len(shape) == 2 else 0.0
+            values[name] = rng.uniform(-spread, spread, size=shape)
+        for layer in range(1, self._stacked + 1):
+            values[f"bias_{layer}"][self.units : 2 * self.units] = 1.0
+        params = Params(self.shapes(), dtype=self.dtype)
+        params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
+        return params
+
+    def initial_state(self, params, batch):
+        """The DNCState before the first step of ``batch`` sequences."""
+        sizes = (batch, self.rows, self.width, self.read_heads, self.write_heads)
+        start = dnc_start(*sizes, units=self.units, layers=self._stacked, dtype=self.dtype)
+        filled = preset(self.convention).dnc_start
+        return start._replace(**{name: getattr(start, name) + value for name, value in filled.items()})
+
+    def weights(self, params):
+        """The parameters of the cell, by role."""
+        return dnc_weights({name: params[name] for name in self.shapes()})
+
+    def step(self, params, state, x):
+        """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
+        return dnc_step(x, state, self.weights(params), **self._settings())
+
+    def sequence(self, params, state, xs, lengths=None):
+        """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""
+        return dnc_sequence(xs, state, self.weights(params), lengths, **self._settings())
+
+    def _settings(self):
+        controller = lstm_stack if self.controller == "lstm" else tanh_layer
+        return {"controller": controller, **dnc_settings(self.convention)}
