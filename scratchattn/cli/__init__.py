@@ -18,13 +18,24 @@ import sys
 from importlib import import_module
 
 from .. import __version__
+from ..backend import THREADS
 from .verb import Failed, Misuse, Screen, valid_json
 
 VERBS = {
-    "scratchattn": ("demo", "listing", "explain", "doctor", "train", "evaluate", "show", "bench", "data"),
+    "scratchattn": (
+        "demo",
+        "listing",
+        "explain",
+        "doctor",
+        "train",
+        "sweep",
+        "evaluate",
+        "show",
+        "bench",
+        "data",
+    ),
     "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 ABOUT = {
     "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",
     "gradcheck": "Hold forward and backward against everything we know.",

@@ -69,15 +69,6 @@ def parameters_of(configuration, directory, previous=False):
     return params, found.step
 
 
-def last_metrics(events):
-    """The metrics of the last look at the test split, or of the last evaluation before there was one."""
-    for kind in ("test", "evaluation"):
-        for event in reversed(events):
-            if event["event"] == kind:
-                return {k: v for k, v in event.items() if k not in ("event", "step", "seconds", "of_step")}
-    return {}
-
-
 @contextlib.contextmanager
 def settings_in_words():
     """What is wrong with settings becomes a message and exit status 2."""

@@ -39,6 +39,7 @@ def run(args, screen):
     from .. import backend
     from ..report.environment import environment
     from ..training import train
+    from ..training.log import last_metrics
 
     if args.previous and not args.resume:
         raise verb.Misuse("--previous goes with --resume DIR")
@@ -56,7 +57,7 @@ def run(args, screen):
             config=configuration.as_dict() | {"environment": dict(environment(library))},
         )  # fmt: skip
         page = runs.write_report(directory)[0] if group is None or group.rank == 0 else None
-    metrics = runs.last_metrics(events)
+    metrics = last_metrics(events)
     seconds = time.perf_counter() - started
     done = next(event for event in reversed(events) if event["event"] == "done")
     if page is None:  # one process speaks for all

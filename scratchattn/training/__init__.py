@@ -1,4 +1,4 @@
-"""Configuration, optimisers, the loop, checkpoints, logs."""
+"""Configuration, optimisers, the loop, checkpoints, logs, sweeps."""
 
 from .archive import Damaged
 from .checkpoint import newest
@@ -11,6 +11,7 @@ from .loop import train
 from .optimisers import OPTIMISERS, SGD, Adam, AdamW, GravesRMSprop, Momentum, RMSprop
 from .run_directory import RunRefused, read_config, replay
 from .settings import Settings
+from .sweeps import plan, sweep
 
 __all__ = [
     "OPTIMISERS",
@@ -29,8 +30,10 @@ __all__ = [
     "configure",
     "evaluate",
     "newest",
+    "plan",
     "read_config",
     "read_log",
     "replay",
+    "sweep",
     "train",
 ]

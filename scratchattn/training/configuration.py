@@ -152,9 +152,9 @@ def _given(file):
     elif isinstance(file, dict):
         found = file
     else:
-        found = _read(Path(file))
+        found = read_tables(file)
     for key in found:
-        if key not in (*PARTS, "device", "files", "environment"):
+        if key not in (*PARTS, "sweep", "device", "files", "environment"):
             raise ValueError(
                 f"{file}: no table is called {key!r}{nearest(key, PARTS)}; there are {', '.join(PARTS)}"
             )
@@ -164,7 +164,9 @@ def _given(file):
     return {part: dict(found.get(part, {})) for part in PARTS} | {"device": found.get("device")}
 
 
-def _read(path):
+def read_tables(path):
+    """What the file ``path``, TOML or JSON, holds: a dict of tables; ValueError if it holds no such thing."""
+    path = Path(path)
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as failure:

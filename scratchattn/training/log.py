@@ -102,6 +102,15 @@ def read_log(path):
     return _events(Path(path), Path(path).read_bytes())
 
 
+def last_metrics(events):
+    """The metrics of the last look at the test split, or of the last evaluation before there was one."""
+    for kind in ("test", "evaluation"):
+        for event in reversed(events):
+            if event["event"] == kind:
+                return {k: v for k, v in event.items() if k not in ("event", "step", "seconds", "of_step")}
+    return {}
+
+
 def _whole_events(path, position):
     data = path.read_bytes() if path.is_file() else b""
     if len(data) < position or data[:position][-1:] not in (b"\n", b""):

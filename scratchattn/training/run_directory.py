@@ -11,8 +11,9 @@ import numpy as np
 from .. import backend
 from ..backend import to_numpy
 from .archive import read_archive, write_archive
-from .checkpoint import ROOM
+from .checkpoint import ROOM, steps
 from .configuration import differences
+from .log import read_log
 from .step import derive, leaves_of, refilled
 from .whole_file import replacing
 
@@ -81,6 +82,18 @@ def write_config(directory, config):
     """Write config.json, whole or not at all."""
     with replacing(Path(directory) / CONFIG) as file:
         file.write((json.dumps(config, indent=2) + "\n").encode())
+
+
+def finished(directory):
+    """The events of the run in ``directory`` if it has come to its end, otherwise None.
+
+    ``archive.Damaged`` for a log that is.  Its last line is not enough: the checkpoint comes after it.
+    """
+    path = Path(directory) / LOG
+    events = read_log(path) if path.is_file() else []
+    if not events or events[-1]["event"] != "done":
+        return None
+    return events if events[-1]["step"] in dict(steps(directory)) else None
 
 
 def read_config(directory):

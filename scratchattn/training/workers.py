@@ -1,0 +1,166 @@
+"""Runs in processes of their own, dealt out by this process, by joblib or by MPI.
+
+Whoever deals them out, a run is the work of ``scratchattn train --resume DIRECTORY``, which begins it, goes
+on with it or finds it finished.  So what kills a run kills no other, and every run has one thread of linear
+algebra and the bits that it would have alone.
+
+A file ``lock`` in the run's directory is locked as long as a process works on it.  Where somebody does
+already (what outlived a killed sweep, another sweep), we wait for the end of that.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..backend import THREADS
+from .archive import Damaged
+from .run_directory import finished, holds_run, write_config
+from .whole_file import make_directory
+
+STOPPED = "stopped"  # why a run has not ended that was asked to
+
+
+def by_processes(runs, jobs):
+    """Yield (number, why not ended, or None) of each of ``runs`` as they end, ``jobs`` of them at a time.
+
+    ``runs``: a list of (directory, config).  Closed before its end, it asks those that run to save and end.
+    """
+    children, ending = set(), threading.Event()
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        numbers = {pool.submit(perform, *run, children, ending): n for n, run in enumerate(runs)}
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    finally:
+        ending.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(children):
+            child.terminate()
+        pool.shutdown()
+
+
+def by_joblib(runs, jobs):
+    """The same by joblib and the backend that the caller has chosen: its own, Dask's, Ray's."""
+    try:
+        from joblib import Parallel, delayed
+    except ImportError as missing:
+        raise ImportError("a sweep by joblib needs it: install scratchattn[cluster]") from missing
+    work = (delayed(_numbered)(n, *run) for n, run in enumerate(runs))
+    yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
+
+
+def by_mpi(runs, jobs):
+    """The same by the processes of this MPI job: the first deals out, the others work; they yield nothing."""
+    from mpi4py.futures import MPICommExecutor
+
+    with MPICommExecutor() as executor:
+        if executor is None:  # this process has worked for the first until there was no more to do
+            return
+        try:
+            numbers = {executor.submit(perform, *run): n for n, run in enumerate(runs)}
+            for future in as_completed(numbers):
+                yield numbers[future], future.result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def mpi_rank():
+    """(rank, size) of this process in its MPI job; (0, 1) where mpi4py has not been asked for."""
+    if "mpi4py" not in sys.modules:
+        return 0, 1
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
+
+
+def _numbered(number, directory, config):
+    return number, perform(directory, config)
+
+
+def perform(directory, config, children=None, ending=None):
+    """Bring the run in ``directory`` to its end, in a process of its own; returns why it has not, or None.
+
+    A process that died (a kill, no memory left) is followed by one other, which goes on from the last
+    checkpoint; one that gave up with an error is not.  ``children``: a set that holds the process while there
+    is one.  ``ending``: an event that tells that no more is wanted.
+    """
+    directory, ending = Path(directory), ending or threading.Event()
+    try:
+        make_directory(directory)
+        with _locked(directory / "lock", ending) as lock:
+            if not holds_run(directory):
+                write_config(directory, config)
+            for _ in range(2):
+                if ending.is_set():
+                    return STOPPED
+                if _is_finished(directory):
+                    return None
+                status, said = _train(directory, lock, set() if children is None else children, ending)
+                if status >= 0:
+                    break
+    except OSError as wrong:
+        return f"{wrong.filename}: {wrong.strerror}"
+    if status < 0:
+        return STOPPED if ending.is_set() else f"killed by {signal.Signals(-status).name}, twice"
+    return {0: None, 130: STOPPED}.get(status, said or f"exit status {status}")
+
+
+def _is_finished(directory):
+    try:
+        return finished(directory) is not None
+    except Damaged:
+        return False  # who goes on with it says what is wrong
+
+
+def _train(directory, lock, children, ending):
+    """(exit status, last line on standard error) of the process that goes on with the run."""
+    ours = str(Path(__file__).parents[2])
+    environment = dict.fromkeys(THREADS, "1") | os.environ
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
+    # The same scratchattn as here, whatever lies in the working directory; the lock lives as long as it does.
+    command = [sys.executable, "-P", "-m", "scratchattn", "train", "--resume", str(directory), "--json"]
+    child = subprocess.Popen(
+        command, env=environment, pass_fds=() if lock is None else (lock,),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    children.add(child)
+    try:
+        if ending.is_set():
+            child.terminate()
+        said = child.communicate()[1]
+    except BaseException:  # Ctrl-C, where this is no thread: the child saves, then we go
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        children.discard(child)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return child.returncode, lines[-1].removeprefix("scratchattn: ") if lines else ""
+
+
+@contextmanager
+def _locked(path, ending):
+    """The descriptor of the file ``path``, locked by us or by nobody else; None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # not Unix
+        yield None
+        return
+    with open(path, "wb") as file:
+        while not ending.is_set():
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        yield file.fileno()
+
+
+ENGINES = {"processes": by_processes, "joblib": by_joblib, "mpi": by_mpi}
