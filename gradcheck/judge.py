@@ -25,13 +25,13 @@ from .subject import Subject
 from .trial import Trial
 
 QUICK, SLOW = 0.25, 5.0  # seconds of computing that a mutant has for an answer; they take it 1 ms and 50
-_JACOBIAN = derivatives.backward_is_the_jacobian
 _OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at every case
     structure.values_are_finite,  # on the way there too
     structure.properties_hold,
     structure.memory_layout_is_irrelevant,
     structure.a_row_alone_is_the_row_in_the_batch,
     sharing,
+    exact.backward_is_the_derivative_in_a_field,  # where an exponential does not vanish
 )
 _IF_CHANGED = (  # what takes other bits at a case to fail
     structure.shapes_are_as_declared,
@@ -42,8 +42,7 @@ _IF_CHANGED = (  # what takes other bits at a case to fail
     derivatives.backward_is_the_adjoint,
     derivatives.float32_by_complex_step,
     derivatives.hessian_is_symmetric,
-    exact.backward_is_the_derivative_in_a_field,
-    _JACOBIAN,
+    derivatives.backward_is_the_jacobian,  # the forward's tangent too, of which the rows know nothing
 )
 
 
@@ -116,11 +115,11 @@ class Judge:
         return Question(ask, seconds, self._own, self.text.file, *passed)
 
     def _at_every_case(self, check, trials):
-        """``check`` of each, by trial; not the rows of a Jacobian that were asked already."""
+        """``check`` of each, by trial."""
         return {
             trial: self._question(partial(_failure, check, trial.case), SLOW)
             for trial in trials
-            if check.__name__ not in self.op.excused and not (check is _JACOBIAN and trial.has_rows)
+            if check.__name__ not in self.op.excused
         }
 
 
