@@ -43,7 +43,7 @@ setup(
     keywords="attention memory neural-turing-machine gradients backpropagation reference numpy",
     license_files=["LICENSE"],
     packages=find_packages(include=["scratchattn", "scratchattn.*", "gradcheck", "gradcheck.*"]),
-    package_data={"scratchattn": ["py.typed"], "gradcheck": ["py.typed", "*.toml"]},
+    package_data={"scratchattn": ["py.typed", "training/*.toml"], "gradcheck": ["py.typed", "*.toml"]},
     python_requires=">=3.11",
     install_requires=["numpy>=2.1", "scipy>=1.14"],
     extras_require=EXTRAS,

@@ -84,10 +84,10 @@ def worst_lines(lines, most=3):
     return [*head, *[line for line in rows if line in kept]]
 
 
-def quoted(text, lines):
+def quoted(text, lines, marks=MARKS):
     """``text`` with ``lines`` between its two marks; ValueError if it does not have each of them once."""
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not begin or not end or MARKS[0] in rest or MARKS[1] in after:
-        raise ValueError(f"{MARKS[0]} and then {MARKS[1]} expected, each once")
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end or marks[0] in rest or marks[1] in after:
+        raise ValueError(f"{marks[0]} and then {marks[1]} expected, each once")
     return "\n".join([before + begin, "", *lines, "", end + after])

@@ -31,6 +31,7 @@ VERBS = {
         "sweep",
         "evaluate",
         "show",
+        "results",
         "bench",
         "data",
     ),

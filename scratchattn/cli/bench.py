@@ -55,7 +55,7 @@ def run(args, screen):
     if os.environ.get("SCRATCHATTN_BENCH_CHILD") != "1":
         words = [*args.cases, *(["--peers", args.peers] if args.peers else []), "--rounds", str(args.rounds)]
         words += [word for batch in args.batch or () for word in ("--batch", str(batch))]
-        environment = os.environ | ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
+        environment = verb.for_children() | ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
         child = subprocess.run(
             [sys.executable, "-m", "scratchattn", "bench", *words, "--json"],
             env=environment, stdout=subprocess.PIPE, check=False,
@@ -80,10 +80,7 @@ def machine():
 
 
 def _folder():
-    for root in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (root / "benchmarks" / "ntm_copy.py").is_file():
-            return root / "benchmarks"
-    raise verb.Misuse("bench runs inside a clone: there is no benchmarks/ntm_copy.py here")
+    return verb.in_a_clone("bench", "benchmarks/ntm_copy.py").parent
 
 
 def _chosen(args):

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import sys
+from pathlib import Path
 
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "bold": 1, "dim": 2}
 
@@ -71,6 +72,20 @@ class Screen:
 
     def paint(self, colour, text):
         return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self.coloured else text
+
+
+def in_a_clone(who, path):
+    """``path`` of the clone around us, or of the one that this package runs from; Misuse without one."""
+    for root in (Path.cwd(), Path(__file__).resolve().parents[2]):
+        if (root / path).is_file():
+            return root / path
+    raise Misuse(f"{who} runs inside a clone: there is no {path} here")
+
+
+def for_children():
+    """An environment in which ``python -m scratchattn`` is this very package, wherever it is started."""
+    root, given = str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([root, given] if given else [root])}
 
 
 def nearest(name, names):

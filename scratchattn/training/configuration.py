@@ -25,6 +25,7 @@ from ..models import MODELS
 from ..tasks import TASKS
 from . import user_file
 from .curriculum import tasks_of
+from .rows import defaults
 from .settings import Settings
 from .wishes import convert, field_types
 
@@ -87,7 +88,8 @@ class Configuration:
 def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=None):
     """A Configuration.  ``file``: a path, or what it would hold.  ``wishes``: texts NAME=VALUE.
 
-    A later source wins: defaults, file, wishes, then ``model``, ``task``, ``seed`` and ``device``.
+    A later source wins: the dataclasses' own defaults, those of the model and task (``rows``), file, wishes,
+    then ``model``, ``task``, ``seed`` and ``device``.
     ValueError or TypeError, naming the setting, for whatever does not fit.
     """
     given = _given(file)
@@ -104,6 +106,9 @@ def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=
             )
     classes = {part: _class(part, name) for part, name in names.items()} | {"training": Settings}
     types = {part: field_types(kind) for part, kind in classes.items()}
+    for wish in defaults(*names.values()):
+        part, name, value = _wish(wish, types)
+        given[part].setdefault(name, value)
     for wish in wishes:
         part, name, value = _wish(wish, types)
         given[part][name] = value

@@ -1,0 +1,205 @@
+"""The table of results: rows are commands and defaults, measurements are lines, the README is the data."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from gradcheck.errors import quoted
+from scratchattn import cli
+from scratchattn.cli import demo
+from scratchattn.cli import results as verb_results
+from scratchattn.models import NTM
+from scratchattn.report.results import MARKS, keep, measured, summary, table
+from scratchattn.tasks import Copy
+from scratchattn.training import Settings, configure
+from scratchattn.training.rows import Row, rows
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "results"
+SMALL = ("steps=20", "rows=8", "width=4", "units=8", "bits=2", "longest=3", "eval_batches=1", "eval_batch=4")
+
+
+def row(**changed):
+    facts = {"set": SMALL, "seeds": 3, "target": 1.0, "published": "none", "source": ""}
+    return Row("small", "ntm", "copy", **facts | changed)
+
+
+def fact(seed, value, **changed):
+    return {
+        "seed": seed, "value": value, "seconds": 2.0 + seed, "command": row().command(seed), "config": {},
+        "environment": {}, "commit": None,
+    } | changed  # fmt: skip
+
+
+def only(monkeypatch, tmp_path, made):
+    """``scratchattn results small`` runs in a clone that has measured nothing."""
+    found = {"ntm_copy": rows()["ntm_copy"], made.name: made}
+    monkeypatch.setattr("scratchattn.training.rows.rows", lambda: found)
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "docs" / "results" / "ntm_copy.jsonl").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "docs" / "results"
+
+
+def test_the_readme_is_the_data():
+    text = (ROOT / "README.md").read_text("utf-8")
+    lines = list(table([summary(each, measured(each, FOLDER)) for each in rows().values()]))
+    assert text == quoted(text, lines, MARKS)
+
+
+@pytest.mark.parametrize("name", rows())
+def test_every_row_is_measured_with_the_settings_that_it_has(name):
+    found = summary(rows()[name], measured(rows()[name], FOLDER))
+    assert found["stale"] == []
+    assert set(found) >= {"name", "command", "metric", "published", "source", "seeds", "median", "worst",
+                          "failed", "seconds"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", rows())
+def test_the_command_of_a_row_has_its_settings(name):
+    each = rows()[name]
+    words = each.words()
+    assert words[:3] == ["train", each.model, each.task]
+    wished = [wish for option, wish in zip(words[3::2], words[4::2], strict=True) if option == "--set"]
+    typed = configure(*words[1:3], wishes=wished)
+    assert typed == configure(each.model, each.task, wishes=each.set)
+    assert each.command(7) == "scratchattn " + " ".join(words) + " --seed 7"
+
+
+def test_the_first_row_of_a_model_and_a_task_is_what_training_them_does():
+    assert rows()["ntm_copy"].words() == ["train", "ntm", "copy"]
+    found = configure("ntm", "copy")
+    assert found.settings == Settings(steps=60_000, eval_every=10_000, log_every=1_000)
+    assert found.model == NTM(9, 8) and found.task == Copy()
+    assert configure("ntm", "copy", file={"training": {"steps": 9}}).settings.steps == 9
+    assert configure("ntm", "copy", file={"training": {"steps": 9}}, wishes=["steps=8"]).settings.steps == 8
+
+
+def test_the_small_row_is_the_demonstration():
+    small = rows()["ntm_copy_small"]
+    found = configure(small.model, small.task, wishes=small.set)
+    assert found.task == Copy(**demo.TASK) and found.model == NTM(7, 6, **demo.MODEL)
+    assert found.settings == Settings(**demo.TRAINING) and small.target == demo.TARGET
+
+
+def test_median_worst_failed_missing():
+    facts = {k: fact(k, v) for k, v in enumerate([0.5, None, 0.25, 3.0])}
+    found = summary(row(seeds=5), facts)
+    assert found["seeds"] == [0, 1, 2, 3] and found["missing"] == [4]
+    assert found["median"] == 1.75 and found["worst"] == math.inf and found["failed"] == [1, 3]
+    assert found["seconds"] == 3.5 and found["metric"] == "wrong_bits"
+    assert "| 1.75 | no number | 4 | 1, 3 |" in list(table([found]))[2]
+
+
+def test_where_more_is_better_the_worst_is_the_least(monkeypatch):
+    monkeypatch.setattr(Copy, "larger_is_better", True, raising=False)
+    found = summary(row(), {k: fact(k, v) for k, v in enumerate([0.5, 2.0, 4.0])})
+    assert (found["median"], found["worst"], found["failed"]) == (2.0, 0.5, [0])
+
+
+def test_a_value_that_is_no_number_has_failed():
+    assert summary(row(), {0: fact(0, math.nan)})["failed"] == [0]
+
+
+def test_a_row_that_nobody_measured():
+    found = summary(row(), {})
+    assert found["median"] is None and found["worst"] is None and found["missing"] == [0, 1, 2]
+    assert "| - | - | 0 | none | - |" in list(table([found]))[2]
+
+
+def test_what_was_measured_with_other_settings_does_not_count():
+    config = json.loads(json.dumps(configure("ntm", "copy", wishes=SMALL, seed=1).as_dict()))
+    other = config | {"training": config["training"] | {"steps": 21}}
+    found = summary(row(), {0: fact(0, 0.5, config=other), 1: fact(1, 0.25, config=config)})
+    assert found["stale"] == [0] and found["seeds"] == [1] and found["missing"] == [0, 2]
+
+
+def test_a_note_stands_below_the_table():
+    found = summary(row(), {0: fact(0, 0.5, note="by hand"), 1: fact(1, 0.5, note="by hand")})
+    assert list(table([found]))[3:] == ["", "small: by hand."]
+
+
+def test_a_seed_that_is_measured_again_takes_the_place_of_the_old_one(tmp_path):
+    for each in (fact(2, 1.0), fact(0, 0.5), fact(2, 0.25)):
+        keep(row(), tmp_path, each)
+    found = measured(row(), tmp_path)
+    assert list(found) == [0, 2] and found[2]["value"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ("{", "line 2: no measurement"),
+        ("3", "line 2: no measurement"),
+        ('{"seed": 1}', "line 2: a measurement needs value, seconds"),
+        (json.dumps(fact(0, 0.5)), "line 2: seed 0 is there already"),
+    ],
+)
+def test_a_damaged_line_is_named(line, told, tmp_path):
+    keep(row(), tmp_path, fact(0, 0.5))
+    with open(tmp_path / "small.jsonl", "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match=told):
+        measured(row(), tmp_path)
+
+
+def test_the_missing_seeds_are_run_and_kept(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row(seeds=2, target=100.0))
+    keep(row(), folder, fact(0, 0.5))
+    status = cli.main(["results", "small", "--run", "--json", "--out", "runs"])
+    (found,) = json.loads(capsys.readouterr().out)["rows"]
+    assert status == 0 and found["seeds"] == [0, 1] and found["missing"] == [] and found["failed"] == []
+    kept = measured(row(), folder)[1]
+    assert kept["command"] == row().command(1) and kept["seconds"] > 0 and len(kept["sha256"]) == 64
+    assert kept["config"]["training"]["seed"] == 1 and "NumPy" in kept["environment"]
+    log = (tmp_path / "runs" / "small-1" / "log.jsonl").read_text().splitlines()
+    tests = [event for event in map(json.loads, log) if event["event"] == "test"]
+    assert [event["wrong_bits"] for event in tests] == [kept["value"]]
+
+
+def test_a_named_seed_that_fails_is_shown_and_is_the_exit_status(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row(set=(*SMALL, "optimiser=sgd", "learning_rate=1e38", "clip=0")))
+    assert cli.main(["results", "small", "--run", "--seeds", "1", "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["rows"]
+    assert found["seeds"] == found["failed"] == [1] and found["worst"] is None and found["missing"] == [0, 2]
+    assert "at step" in measured(row(), folder)[1]["why"]
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["ntm_cpoy"], "no row is called 'ntm_cpoy'; did you mean ntm_copy"),
+        (["--seeds", "1"], "--seeds and --out go with --run"),
+        (["--run", "--seeds", "1-"], "--seeds takes 0,1,2 or 0-9, got '1-'"),
+        (["--run", "--processes", "0"], "--processes must be at least 1, got 0"),
+    ],
+)
+def test_used_wrongly(words, told, capsys):
+    assert cli.main(["results", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_command_that_does_not_run_is_no_failed_seed(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row(set=(*SMALL, "steps=0")))
+    monkeypatch.setattr("scratchattn.report.results.is_stale", lambda *both: False)
+    assert cli.main(["results", "small", "--run", "--seeds", "0"]) == 2
+    assert "steps must be at least 1" in capsys.readouterr().err and measured(row(), folder) == {}
+
+
+def test_the_table_is_written_between_its_marks(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row())
+    keep(row(), folder, fact(0, 0.5))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    assert cli.main(["results", "small", "--render"]) == 0
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "| small | `scratchattn train ntm copy --set steps=20" in text
+    readme.write_text("no marks\n")
+    assert cli.main(["results", "--render"]) == 2 and readme.read_text() == "no marks\n"
+
+
+def test_ranges_of_seeds():
+    assert verb_results._seeds("0-2,5, 7") == [0, 1, 2, 5, 7] and verb_results._seeds(None) == []
