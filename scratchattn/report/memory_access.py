@@ -31,7 +31,7 @@ class Access(NamedTuple):
     strength: Any  # (t, k)
     sharpness: Any  # (t, k)
     memory: Any  # (t, n, w), after each step
-    length: Any  # vectors to copy: the first steps are one of each; None where the task has no lengths
+    length: Any  # vectors: the first steps are one of each; None where the task has no lengths
     wrong_bits: Any  # None where the task does not count them
     seed: int
 
@@ -60,6 +60,11 @@ def fixed_length(task, length):
 def has_lengths(task):
     """Whether ``task`` draws sequences of ``shortest`` to ``longest`` vectors."""
     return is_dataclass(task) and {"shortest", "longest"} <= {field.name for field in fields(task)}
+
+
+def is_copy(access):
+    """Whether as many vectors were asked for as were given: only then is a diagonality to be expected."""
+    return access.length is not None and access.length == np.asarray(access.asked, bool).sum()
 
 
 def access(model, params, task, length=None, seed=0):

@@ -16,6 +16,7 @@ from .memory_access import (
     diagonality_in_words,
     engine_difference,
     has_lengths,
+    is_copy,
     used_rows,
 )
 from .plots import curve
@@ -41,7 +42,7 @@ def ntm_sections(model, params, task, seen):
             f"With these parameters what the machine computes is not finite from step {broken} on; nothing is"
         )
         return [html.Section("What it does", [f"{told} drawn of the sequence (seed {seen.seed})."])]
-    copies = seen.length is not None
+    copies = is_copy(seen)
     shown = "The pictures and the diagonality" if copies else "The pictures"
     doubts = [f"{shown} are of one sequence (seed {seen.seed}), not an average."]
     if model.engine != "reference":
@@ -132,7 +133,7 @@ def told(access):
 def _said(seen):
     captions = (
         "What the machine is shown; the last row is the delimiter."
-        if seen.length
+        if is_copy(seen)
         else "What the machine is shown.",
         "What is asked of it.",
         "The probabilities it gives for a one.",
@@ -148,7 +149,7 @@ def _looks(model, params, task, seen):
         html.Figure(_drawn(panel), "How much of the head is on which row, at each step.")
         for panel in ntm_panels(seen)[1]
     ]
-    if seen.length is not None:
+    if is_copy(seen):
         try:
             blocks.append(diagonality_in_words(diagonality(seen)))
         except ValueError as why:

@@ -4,7 +4,17 @@ A task is a frozen dataclass with ``inputs`` and ``outputs`` (features of a step
 size)``, ``loss(outputs, batch)`` in nats, and ``metrics(outputs, batch)``.  Data are NumPy.
 """
 
+from .associative_recall import AssociativeRecall
 from .copy import Copy
+from .ngrams import NGrams
+from .priority_sort import PrioritySort
+from .repeat_copy import RepeatCopy
 
-TASKS = {"copy": Copy}
-__all__ = ["TASKS", "Copy"]
+TASKS = {
+    "copy": Copy,
+    "repeat_copy": RepeatCopy,
+    "associative_recall": AssociativeRecall,
+    "ngrams": NGrams,
+    "priority_sort": PrioritySort,
+}
+__all__ = ["TASKS", "AssociativeRecall", "Copy", "NGrams", "PrioritySort", "RepeatCopy"]
