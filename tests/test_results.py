@@ -9,7 +9,6 @@ import pytest
 from gradcheck.errors import quoted
 from scratchattn import cli
 from scratchattn.cli import demo
-from scratchattn.cli import results as verb_results
 from scratchattn.models import NTM
 from scratchattn.report.results import MARKS, keep, measured, summary, table
 from scratchattn.tasks import Copy
@@ -154,9 +153,13 @@ def test_the_missing_seeds_are_run_and_kept(tmp_path, monkeypatch, capsys):
     kept = measured(row(), folder)[1]
     assert kept["command"] == row().command(1) and kept["seconds"] > 0 and len(kept["sha256"]) == 64
     assert kept["config"]["training"]["seed"] == 1 and "NumPy" in kept["environment"]
-    log = (tmp_path / "runs" / "small-1" / "log.jsonl").read_text().splitlines()
-    tests = [event for event in map(json.loads, log) if event["event"] == "test"]
+    (log,) = (tmp_path / "runs" / "small").rglob("log.jsonl")
+    tests = [event for event in map(json.loads, log.read_text().splitlines()) if event["event"] == "test"]
     assert [event["wrong_bits"] for event in tests] == [kept["value"]]
+    (folder / "small.jsonl").unlink()  # what has run already is not run again, and yet kept
+    before = log.read_bytes()
+    assert cli.main(["results", "small", "--run", "--seeds", "1", "--out", "runs"]) == 0
+    assert measured(row(), folder)[1]["sha256"] == kept["sha256"] and log.read_bytes() == before
 
 
 def test_a_named_seed_that_fails_is_shown_and_is_the_exit_status(tmp_path, monkeypatch, capsys):
@@ -171,9 +174,9 @@ def test_a_named_seed_that_fails_is_shown_and_is_the_exit_status(tmp_path, monke
     "words, told",
     [
         (["ntm_cpoy"], "no row is called 'ntm_cpoy'; did you mean ntm_copy"),
-        (["--seeds", "1"], "--seeds and --out go with --run"),
-        (["--run", "--seeds", "1-"], "--seeds takes 0,1,2 or 0-9, got '1-'"),
-        (["--run", "--processes", "0"], "--processes must be at least 1, got 0"),
+        (["--seeds", "1"], "--seeds, --jobs and --out go with --run"),
+        (["--run", "--seeds", "1-"], "seeds must be numbers and spans like 0-9"),
+        (["--run", "--seeds", "1", "--jobs", "0"], "jobs must be at least 1, got 0"),
     ],
 )
 def test_used_wrongly(words, told, capsys):
@@ -181,11 +184,12 @@ def test_used_wrongly(words, told, capsys):
     assert told in capsys.readouterr().err
 
 
-def test_a_command_that_does_not_run_is_no_failed_seed(tmp_path, monkeypatch, capsys):
-    folder = only(monkeypatch, tmp_path, row(set=(*SMALL, "steps=0")))
-    monkeypatch.setattr("scratchattn.report.results.is_stale", lambda *both: False)
-    assert cli.main(["results", "small", "--run", "--seeds", "0"]) == 2
-    assert "steps must be at least 1" in capsys.readouterr().err and measured(row(), folder) == {}
+def test_a_run_that_did_not_end_by_itself_is_no_failed_seed(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row())
+    monkeypatch.setattr("scratchattn.training.workers._train", lambda *all: (-9, ""))
+    assert cli.main(["results", "small", "--run", "--seeds", "0"]) == 1
+    assert "--seed 0: killed by SIGKILL, twice" in capsys.readouterr().err
+    assert measured(row(), folder) == {}
 
 
 def test_the_table_is_written_between_its_marks(tmp_path, monkeypatch, capsys):
@@ -199,7 +203,3 @@ def test_the_table_is_written_between_its_marks(tmp_path, monkeypatch, capsys):
     assert "| small | `scratchattn train ntm copy --set steps=20" in text
     readme.write_text("no marks\n")
     assert cli.main(["results", "--render"]) == 2 and readme.read_text() == "no marks\n"
-
-
-def test_ranges_of_seeds():
-    assert verb_results._seeds("0-2,5, 7") == [0, 1, 2, 5, 7] and verb_results._seeds(None) == []

@@ -47,6 +47,8 @@ def add_parser(verbs):
 
 def run(args, screen):
     """In a child with one thread: the variables must be set before NumPy is imported."""
+    from ..training.workers import another
+
     if args.rounds < 1:
         raise verb.Misuse(f"--rounds must be at least 1, got {args.rounds}")
     chosen = _chosen(args)
@@ -55,11 +57,9 @@ def run(args, screen):
     if os.environ.get("SCRATCHATTN_BENCH_CHILD") != "1":
         words = [*args.cases, *(["--peers", args.peers] if args.peers else []), "--rounds", str(args.rounds)]
         words += [word for batch in args.batch or () for word in ("--batch", str(batch))]
-        environment = verb.for_children() | ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
-        child = subprocess.run(
-            [sys.executable, "-m", "scratchattn", "bench", *words, "--json"],
-            env=environment, stdout=subprocess.PIPE, check=False,
-        )  # fmt: skip
+        command, environment = another("bench", *words, "--json")
+        environment |= ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
+        child = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
         if child.returncode:
             raise RuntimeError(f"the timing process ended with {child.returncode}")
         report = json.loads(child.stdout)

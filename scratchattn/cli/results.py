@@ -1,16 +1,10 @@
 """``scratchattn results``: a table in which every row is one command, and what its seeds came to."""
 
-import contextlib
-import json
-import os
-import re
 import subprocess
-import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from . import verb
+from . import runs, verb
 
 
 def add_parser(verbs):
@@ -20,28 +14,26 @@ def add_parser(verbs):
         run,
         "the table of results, each row one command",
         "Run inside a clone: measurements are the files of docs/results.  --run trains the seeds that are\n"
-        "missing or were measured with other settings, each by the row's own command in a process of its\n"
+        "missing or were measured with other settings, each by the row's command, in processes of their\n"
         "own, and keeps them one by one.  Exit status 1 if one of them failed.  JSON key: rows [{name,\n"
         "command, metric, published, source, seeds, median, worst, failed, seconds, ...}].",
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows; all without any")
     parser.add_argument("--run", action="store_true", dest="train", help="train what is missing, and keep it")
     parser.add_argument("--seeds", metavar="LIST", help="with --run: these, measured or not; 0,1,2 or 0-9")
-    parser.add_argument("--processes", type=int, default=1, help="with --run: so many seeds at a time")
-    parser.add_argument("--out", metavar="DIR", help="with --run: keep the runs there, as DIR/ROW-SEED")
+    parser.add_argument("--jobs", type=int, metavar="N", help="seeds at a time; one a core without it")
+    parser.add_argument("--out", metavar="DIR", help="with --run: keep the runs there, or go on with them")
     parser.add_argument("--render", action="store_true", help="write the table of all rows into README.md")
 
 
 def run(args, screen):
     from ..report.results import measured, summary, table
 
-    if not args.train and (args.seeds or args.out):
-        raise verb.Misuse("--seeds and --out go with --run")
-    if args.processes < 1:
-        raise verb.Misuse(f"--processes must be at least 1, got {args.processes}")
+    if not args.train and (args.seeds or args.jobs or args.out):
+        raise verb.Misuse("--seeds, --jobs and --out go with --run")
     chosen, folder = _chosen(args.rows), verb.in_a_clone("results", "docs/results/ntm_copy.jsonl").parent
     failed = _train(args, chosen, folder, screen) if args.train else 0
-    with _in_words():
+    with runs.settings_in_words():
         found = [summary(row, measured(row, folder)) for row in chosen]
     for line in table(found):
         screen.say(line)
@@ -65,7 +57,7 @@ def render(readme, folder):
     from ..training.whole_file import replacing
 
     lines = list(table([summary(row, measured(row, folder)) for row in rows().values()]))
-    with _in_words():
+    with runs.settings_in_words():
         text = quoted(readme.read_text("utf-8"), lines, MARKS)
     with replacing(readme) as file:
         file.write(text.encode())
@@ -86,75 +78,55 @@ def _chosen(names):
 
 def _train(args, chosen, folder, screen):
     """Train what is asked for and keep it; returns how many seeds failed."""
-    from ..report.results import keep, measured, number, summary
-
-    commit = _commit(folder)
-    with _in_words():
-        found = {row: summary(row, measured(row, folder)) for row in chosen}
-    wanted = [(row, seed) for row in chosen for seed in _seeds(args.seeds) or found[row]["missing"]]
     failed = 0
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(args.processes) as pool:
-        runs = {}
-        for row, seed in wanted:
-            runs[pool.submit(trained, row, seed, Path(args.out or scratch), commit)] = row
-        try:
-            for done in as_completed(runs):
-                row, fact = runs[done], done.result()
-                keep(row, folder, fact)
-                failed += summary(row, {fact["seed"]: fact})["failed"] != []
-                screen.say(
-                    f"{row.name}, seed {fact['seed']}: {number(fact['value'])} in {fact['seconds']:.0f} s"
-                )
-        finally:
-            pool.shutdown(
-                cancel_futures=True
-            )  # what runs ends, as Ctrl-C has told it to; the rest never starts
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in chosen:
+            failed += _train_row(row, args, folder, Path(args.out or scratch) / row.name, screen)
     return failed
 
 
-def trained(row, seed, folder, commit):
-    """Run the command of ``row`` for ``seed`` in a process of its own, into ``folder``; the measurement."""
-    directory = folder / f"{row.name}-{seed}"
-    words = [*row.words(), "--seed", str(seed)]
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "scratchattn", *words, "--out", str(directory), "--json"],
-            env=verb.for_children(), stdout=said, stderr=told,
-        )  # fmt: skip
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0), told.seek(0)
-        report, why = said.read(), told.read().decode(errors="replace").strip().rpartition("\n")[2]
-    if child.returncode not in (0, 1):
-        raise verb.Misuse(f"{row.command(seed)} ended with {child.returncode}: {why}")
-    config = json.loads((directory / "config.json").read_text("utf-8"))
-    fact = {
-        "seed": seed, "value": None, "seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "command": row.command(seed), "commit": commit, "environment": config.pop("environment"),
-        "config": config,
-    }  # fmt: skip
-    if child.returncode:
-        return fact | {"why": why}
-    found = json.loads(report)
-    value = found["metrics"][_metric(row)]
-    return fact | {"value": value, "steps": found["steps"], "sha256": found["sha256"]}
+def _train_row(row, args, folder, directory, screen):
+    from ..report.environment import environment
+    from ..report.results import keep, measured, number, summary
+    from ..training.sweeps import plan, sweep
+
+    with runs.settings_in_words(), runs.run_in_words():
+        seeds = args.seeds or summary(row, measured(row, folder))["missing"]
+        planned = plan(directory, row.model, row.task, wishes=row.set, seeds=seeds) if seeds else []
+    configs = {str(each.directory): each.configuration.as_dict() for each in planned}
+    with_what = {"environment": dict(environment()), "commit": _commit(folder)}
+    kept, failed = set(), 0
+
+    def watch(_, rows):
+        """Keep what ended, also before we came."""
+        nonlocal failed
+        for each in rows:
+            if each["seed"] in kept or each["state"] == "waiting":
+                continue
+            fact = {"seed": each["seed"], **_outcome(row, each), "command": row.command(each["seed"])}
+            keep(row, folder, fact | with_what | {"config": configs[each["run"]]})
+            kept.add(each["seed"])
+            failed += fact["seed"] in summary(row, measured(row, folder))["failed"]
+            screen.say(f"{row.name}, seed {fact['seed']}: {fact.get('why') or number(fact['value'])}")
+
+    with runs.settings_in_words(), runs.run_in_words():
+        watch(None, sweep(planned, engine="processes", jobs=args.jobs, watch=watch))
+    return failed
 
 
-def _metric(row):
+def _outcome(row, ended):
+    """What a measurement says of a run that ended; Failed for one that did not end by itself."""
     from ..tasks import TASKS
+    from ..training import read_log
 
-    return TASKS[row.task].metric
-
-
-def _seeds(text):
-    """The seeds that ``text``, 0,1,2 or 0-9, names."""
-    found: list[int] = []
-    for part in text.split(",") if text is not None else ():
-        span = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not span:
-            raise verb.Misuse(f"--seeds takes 0,1,2 or 0-9, got {text!r}")
-        found += range(int(span[1]), int(span[2] or span[1]) + 1)
-    return found
+    if ended["state"] == "done":
+        value = ended["metrics"][TASKS[row.task].metric]
+        return {"value": value} | {key: ended[key] for key in ("seconds", "steps", "sha256")}
+    path = Path(ended["run"]) / "log.jsonl"
+    last = read_log(path)[-1:] if path.exists() else []
+    if not last or last[0]["event"] != "failed":
+        raise verb.Failed(f"{row.command(ended['seed'])}: {ended['reason']}")
+    return {"value": None, "seconds": last[0]["seconds"], "steps": last[0]["step"], "why": last[0]["why"]}
 
 
 def _commit(folder):
@@ -167,12 +139,3 @@ def _commit(folder):
     except (OSError, subprocess.CalledProcessError):
         return None
     return told.stdout.strip()
-
-
-@contextlib.contextmanager
-def _in_words():
-    """A damaged file becomes a message and exit status 2."""
-    try:
-        yield
-    except (ValueError, OSError) as wrong:
-        raise verb.Misuse(str(wrong)) from wrong

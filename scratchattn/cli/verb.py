@@ -82,12 +82,6 @@ def in_a_clone(who, path):
     raise Misuse(f"{who} runs inside a clone: there is no {path} here")
 
 
-def for_children():
-    """An environment in which ``python -m scratchattn`` is this very package, wherever it is started."""
-    root, given = str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": os.pathsep.join([root, given] if given else [root])}
-
-
 def nearest(name, names):
     """A clause that suggests what ``name`` may have meant, or an empty one."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

@@ -3,7 +3,7 @@
 Measurements of a row are the lines of ``docs/results/ROW.jsonl``, one JSON object for each seed:
 
     seed, value         the row's metric at the end, None if the training failed; why: its words then
-    seconds             of the processor, on one thread
+    seconds             from the first step to the last, on one thread
     command             what was typed
     config              the settings that it came to; a measurement with others than the row has now is stale
     environment, commit with what it was computed
@@ -92,7 +92,7 @@ def summary(row, facts):
 
 def table(found):
     """The summaries ``found`` as Markdown, a line at a time."""
-    heads = ("row", "command", "metric", "median", "worst", "seeds", "failed", "CPU s", "published")
+    heads = ("row", "command", "metric", "median", "worst", "seeds", "failed", "seconds", "published")
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     for each in found:

@@ -120,13 +120,9 @@ def _is_finished(directory):
 
 def _train(directory, lock, children, ending):
     """(exit status, last line on standard error) of the process that goes on with the run."""
-    ours = str(Path(__file__).parents[2])
-    environment = dict.fromkeys(THREADS, "1") | os.environ
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
-    # The same scratchattn as here, whatever lies in the working directory; the lock lives as long as it does.
-    command = [sys.executable, "-P", "-m", "scratchattn", "train", "--resume", str(directory), "--json"]
-    child = subprocess.Popen(
-        command, env=environment, pass_fds=() if lock is None else (lock,),
+    command, environment = another("train", "--resume", str(directory), "--json")
+    child = subprocess.Popen(  # the lock lives as long as it does
+        command, env=dict.fromkeys(THREADS, "1") | environment, pass_fds=() if lock is None else (lock,),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
@@ -143,6 +139,13 @@ def _train(directory, lock, children, ending):
         children.discard(child)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return child.returncode, lines[-1].removeprefix("scratchattn: ") if lines else ""
+
+
+def another(*words):
+    """Command and environment of the same scratchattn as here, whatever lies in the working directory."""
+    ours = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
+    return [sys.executable, "-P", "-m", "scratchattn", *words], os.environ | {"PYTHONPATH": path}
 
 
 @contextmanager
