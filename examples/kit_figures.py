@@ -27,7 +27,7 @@ def honest(starts=(0, 3, 6, 9)):
     told = []
     for framework, functions in FRAMEWORKS.items():
         for name, (function, backward) in functions().items():
-            for dtype, start in product(("float32", "float64"), starts[: 3 if framework == "jax" else 4]):
+            for dtype, start in product(("float32", "float64"), starts):
                 settings = {"dtype": dtype, "backward": backward, "seeds": range(start, start + 3)}
                 report = gradcheck.verify(function, name, framework=framework, **settings)
                 told.append("" if report.conforms else report.sentence())
@@ -88,7 +88,8 @@ def timed():
     seconds = []
     for name, op in REGISTRY.items():
         if op.equals is None and not op._signature.variadic_out:
-            report = gradcheck.verify(op.forward, name, framework="numpy", backward=op.backward)
+            backward = lambda saved, dout, op=op: op.backward(saved, dout)  # noqa: E731 - named as the kit asks
+            report = gradcheck.verify(op.forward, name, framework="numpy", backward=backward)
             seconds.append((report.seconds, name, report.verdict))
     for taken, name, verdict in sorted(seconds, reverse=True):
         print(f"timed: {name} {taken:.2f} s, {verdict}")

@@ -17,19 +17,17 @@ BOUND = 1e-12
 REFERENCE = sorted(name for name, op in sa.REGISTRY.items() if op.equals is None)
 
 
-def forward_in_torch(subject):
-    """The op's forward on tensors of PyTorch; what is on purpose held constant is."""
-    from gradcheck.numbers.foreign import torch_array
-
+def forward_of(subject, array, held):
+    """The op's forward on a framework's arrays; what is on purpose held constant is, by ``held``."""
     op, case = subject.op, subject.case
 
     def f(*active):
-        inputs = [torch_array(x) if isinstance(x, np.ndarray | np.generic) else x for x in case.inputs]
+        inputs = [array(x) if isinstance(x, np.ndarray | np.generic) else x for x in case.inputs]
         for place, x in zip(subject.places, active):
             inputs[place] = x
         if op.detached is None:
             return tupled(op.forward(*inputs, **case.params)[0])
-        constants = [x.detach() if hasattr(x, "detach") else x for x in inputs]
+        constants = [held(x) if hasattr(x, "dtype") else x for x in inputs]
         return tupled(
             op.detached.forward(*inputs, *op.detached.stopped(*constants, **case.params), **case.params)
         )
@@ -43,27 +41,49 @@ def negative_step(case):
     return any(isinstance(k, slice) and (k.step or 1) < 0 for k in keys)
 
 
-@pytest.mark.parametrize("name", REFERENCE)
-def test_autograd_over_our_forward_is_our_backward(name):
-    pytest.importorskip("torch")
-    from gradcheck.numbers.foreign import torch_vjp
-
-    op, compared = sa.REGISTRY[name], 0
+def asked(op):
+    """A Subject for each case that has a derivative."""
     for case in op.cases(np.random.default_rng(0)):
         subject = Subject(op, case)
-        finite = all(np.isfinite(x).all() for x in subject.inputs)
-        if case.margin == 0 or not finite or negative_step(case):
-            continue
-        theirs, back = torch_vjp(forward_in_torch(subject), *subject.inputs)
-        ours, pullback = subject.vjp()
-        u = random_like(np.random.default_rng(1), ours)
-        bound = BOUND * condition(subject)  # one, but for a case that is ill-conditioned on purpose
-        for a, b in zip(theirs, ours, strict=True):
-            assert distance(a, b) < bound, case.label
-        pairs = list(zip(back(*u), pullback(*u), strict=True))
-        if not all(distance(a, b) < bound for a, b in pairs):
-            exact = [y.floats() for y in truth(subject, u, subject.inputs)][len(ours) :]
-            for (a, b), t in zip(pairs, exact, strict=True):
-                assert distance(b, t) < bound or distance(b, t) < 1e-3 * distance(a, t), case.label
-        compared += 1
+        if case.margin != 0 and all(np.isfinite(x).all() for x in subject.inputs):
+            yield subject
+
+
+def compare(subject, theirs, back):
+    """Values and gradients of ``theirs`` and of ours, or ours nearer to the proven truth."""
+    ours, pullback = subject.vjp()
+    u = random_like(np.random.default_rng(1), ours)
+    label = subject.case.label
+    bound = BOUND * condition(subject)  # one, but for a case that is ill-conditioned on purpose
+    for a, b in zip(theirs, ours, strict=True):
+        assert distance(a, b) < bound, label
+    pairs = list(zip(back(*u), pullback(*u), strict=True))
+    if not all(distance(a, b) < bound for a, b in pairs):
+        exact = [y.floats() for y in truth(subject, u, subject.inputs)][len(ours) :]
+        for (a, b), t in zip(pairs, exact, strict=True):
+            assert distance(b, t) < bound or distance(b, t) < 1e-3 * distance(a, t), label
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_pytorchs_autograd_over_our_forward_is_our_backward(name):
+    pytest.importorskip("torch")
+    from gradcheck.numbers.foreign import torch_array, torch_vjp
+
+    compared = 0
+    for subject in asked(sa.REGISTRY[name]):
+        if not negative_step(subject.case):
+            forward = forward_of(subject, torch_array, lambda x: x.detach())
+            compare(subject, *torch_vjp(forward, *subject.inputs))
+            compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_jaxs_autodiff_over_our_forward_is_our_backward(name):
+    """At the first case alone: JAX compiles anew for every shape."""
+    jax = pytest.importorskip("jax")
+    from gradcheck.numbers.foreign import jax_array, jax_vjp
+
+    subject = next(asked(sa.REGISTRY[name]))
+    forward = forward_of(subject, jax_array, jax.lax.stop_gradient)
+    compare(subject, *jax_vjp(forward, *subject.inputs))
