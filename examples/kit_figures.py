@@ -74,11 +74,10 @@ def bfloat16(sets=20):
     for percent in (0, 1, 3, 10):
         found = []
         for name, (function, count) in kinds.items():
-            order = REGISTRY[name].inputs[:count]
-            verify = partial(gradcheck.verify, framework="torch", dtype="bfloat16", arguments=order)
+            settings = {"framework": "torch", "dtype": "bfloat16", "arguments": REGISTRY[name].inputs[:count]}
             for n in range(sets):
                 wrong = partial(longer, function, n % count, 1 + percent / 100)
-                report = verify(wrong, name, seeds=range(3 * n, 3 * n + 3))
+                report = gradcheck.verify(wrong, name, seeds=range(3 * n, 3 * n + 3), **settings)
                 together = all(line.ok for line in report.lines.values())  # a case may crash, by name
                 found.append(not together or any(c["outcome"] == "differs" for c in report.cases))
         print(f"bfloat16: {percent} % refused in {sum(found)} of {len(found)}")
@@ -88,7 +87,7 @@ def timed():
     seconds = []
     for name, op in REGISTRY.items():
         if op.equals is None and not op._signature.variadic_out:
-            backward = lambda saved, dout, op=op: op.backward(saved, dout)  # noqa: E731 - named as the kit asks
+            backward = lambda saved, dout, op=op: op.backward(saved, dout)
             report = gradcheck.verify(op.forward, name, framework="numpy", backward=backward)
             seconds.append((report.seconds, name, report.verdict))
     for taken, name, verdict in sorted(seconds, reverse=True):
