@@ -14,6 +14,7 @@ from saving import ENVIRONMENT, posix, run
 
 from scratchattn import cli
 from scratchattn.training import RunRefused, plan, read_log, sweep
+from scratchattn.training.run_directory import locked
 from scratchattn.training.workers import perform
 
 TINY = ["rows=6", "width=3", "units=5", "bits=2", "longest=3", "eval_batches=1", "eval_batch=2", "steps=40"]
@@ -174,19 +175,15 @@ def test_asked_to_end_a_sweep_lets_its_runs_save(number, tmp_path):
 
 
 @posix
-def test_two_never_work_on_one_run(tmp_path):
-    import fcntl
-
+def test_a_run_that_somebody_trains_is_waited_for(tmp_path):
     (one,) = plan(tmp_path, "ntm", "copy", wishes=TINY)
-    one.directory.mkdir(parents=True)
     ending, found = threading.Event(), []
     args = (one.directory, one.configuration.as_dict(), set(), ending)
     worker = threading.Thread(target=lambda: found.append(perform(*args)))
-    with open(one.directory / "lock", "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(one.directory):
         worker.start()
         time.sleep(0.5)
-        assert not (one.directory / "log.jsonl").exists()
+        assert worker.is_alive() and not (one.directory / "log.jsonl").exists()
         ending.set()
         worker.join(30)
     assert found == ["stopped"] and not (one.directory / "log.jsonl").exists()

@@ -12,9 +12,11 @@ does.  A verb imports what it needs inside ``run``, so that ``--help`` is quick.
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
+import time
 from importlib import import_module
 
 from .. import __version__
@@ -37,6 +39,7 @@ VERBS = {
     ),
     "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
+HESITATION = 3.0  # seconds
 ABOUT = {
     "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",
     "gradcheck": "Hold forward and backward against everything we know.",
@@ -78,6 +81,32 @@ def parser(command):
 
 
 def _run(command, argv):
+    """Of the processes of an MPI job the first one speaks.
+
+    Another one that gives up leaves it the time to say why, and to end the job; if it does not, the fault is
+    here alone, and said here.  What is raised is not caught: ``python -m mpi4py`` shows it and ends the job.
+    """
+    if "mpi4py" not in sys.modules or (rank := _rank()) == 0:
+        return _performed(command, argv)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            status = _performed(command, argv)
+    except SystemExit as refusal:  # of argparse
+        status = refusal.code
+    if status:
+        time.sleep(HESITATION)
+        print(f"process {rank}: {said.getvalue().strip()}", file=sys.stderr, flush=True)
+    return status
+
+
+def _rank():
+    from ..training.mpi import rank_and_size
+
+    return rank_and_size()[0]
+
+
+def _performed(command, argv):
     args = parser(command).parse_args(argv)
     screen = Screen(silent=args.json)
     # With --json nothing but the object is on stdout, whatever a library may print on the way.

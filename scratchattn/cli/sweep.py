@@ -45,7 +45,6 @@ def add_parser(verbs):
 def run(args, screen):
     from ..training.sweeps import plan, row, summary, sweep
     from ..training.whole_file import make_directory, replacing
-    from ..training.workers import mpi_rank
 
     started = time.perf_counter()
     with runs.settings_in_words(), runs.run_in_words():
@@ -55,8 +54,6 @@ def run(args, screen):
             wishes=args.set, device=args.device,
         )  # fmt: skip
         make_directory(directory)
-    if mpi_rank()[0] > 0:  # one process speaks for all
-        screen.silent, args.json = True, False
     before = [row(each)["state"] for each in planned].count("done")
     screen.say(f"{len(planned)} runs in {directory}" + (f", {before} finished before" if before else ""))
 

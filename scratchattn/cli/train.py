@@ -47,7 +47,7 @@ def run(args, screen):
         raise verb.Misuse("--resume DIR goes on in DIR; leave --out away")
     configuration = runs.configured(args, args.resume)
     directory = Path(args.resume or args.out or runs.default_directory(configuration))
-    group = _group(args)
+    group = _group(args, configuration.settings.shards)
     started = time.perf_counter()
     with backend.use("cupy" if configuration.device == "gpu" else "numpy"), runs.run_in_words():
         library = "cupy" if configuration.device == "gpu" else "numpy"
@@ -60,8 +60,6 @@ def run(args, screen):
     metrics = last_metrics(events)
     seconds = time.perf_counter() - started
     done = next(event for event in reversed(events) if event["event"] == "done")
-    if page is None:  # one process speaks for all
-        screen.silent, args.json = True, False
     told = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
     screen.say(f"{done['step']} steps in {seconds:.0f} s: {told}")
     screen.say(f"the run is in {directory}, its report in {page}")
@@ -71,15 +69,19 @@ def run(args, screen):
     }, 0  # fmt: skip
 
 
-def _group(args):
+def _group(args, shards):
     """Who shares the work, or None."""
-    if args.device_buffers and not args.parallel:
-        raise verb.Misuse("--device-buffers goes with --parallel")
-    if args.parallel is None:
-        return None
-    from ..training.mpi import Group
+    from ..training.mpi import Group, rank_and_size
 
+    if args.parallel is None:
+        if args.device_buffers:
+            raise verb.Misuse("--device-buffers goes with --parallel")
+        if (size := rank_and_size()[1]) > 1:
+            raise verb.Misuse(f"{size} processes would each train the same run: say --parallel mpi")
+        return None
     try:
-        return Group(fast=args.parallel == "mpi-fast", device_buffers=args.device_buffers)
-    except ImportError as missing:
-        raise verb.Misuse(str(missing)) from missing
+        group = Group(fast=args.parallel == "mpi-fast", device_buffers=args.device_buffers)
+        group.own(shards)
+    except (ImportError, ValueError) as wrong:
+        raise verb.Misuse(str(wrong)) from wrong
+    return group

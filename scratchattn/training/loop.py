@@ -10,6 +10,7 @@ A run's directory holds
 import hashlib
 import time
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,7 @@ class Trainer:
     def _evaluate(self):
         """Log metrics on the validation split; whether training ends by them."""
         settings, metric = self.settings, self.task.metric
-        found = evaluate(self.model, self.task, self.params, settings)
+        found = self._measured(self.task, self.params)
         if better(self.task, found[metric], self.best):
             self.best, self.best_step, self.worse = found[metric], self.step, 0
             self.best_flat = self.params.flat + 0
@@ -221,11 +222,15 @@ class Trainer:
             return True
         return bool(settings.patience) and self.worse >= settings.patience
 
+    def _measured(self, task, params, split="validation"):
+        """The metrics; in a group those of the first process, so that unlike machines decide alike."""
+        return self.group.collected(evaluate(self.model, task, params, self.settings, split))[0]
+
     def _judge_stage(self):
         below = self.settings.curriculum_below
         if below is None or self.stage + 1 == len(self._stages):
             return
-        found = evaluate(self.model, self._stages[self.stage][1], self.params, self.settings)
+        found = self._measured(self._stages[self.stage][1], self.params)
         if reached(self.task, found[self.task.metric], below):
             self._turn(self.stage + 1)
 
@@ -250,7 +255,7 @@ class Trainer:
 
     def _end(self):
         """The test split is read once, with the parameters that were selected; their digest ends the log."""
-        found = evaluate(self.model, self.task, self.selected(), self.settings, "test")
+        found = self._measured(self.task, self.selected(), "test")
         chosen = self.best_step if self.settings.select == "best" else self.step
         self.log.add("test", step=self.step, seconds=self.seconds(), of_step=chosen, **found)
         digest = hashlib.sha256(to_numpy(self.selected().flat).tobytes()).hexdigest()
@@ -271,17 +276,17 @@ class Trainer:
     def _fail(self, loss, batches):
         """What is not finite, where it was first, and all that is needed to see it again."""
         what = f"the loss is {loss}" if not np.isfinite(loss) else "the gradient is not finite"
-        first = None
-        for batch, state in zip(batches, self.states):
-            first = first or first_not_finite(
-                self.model, self.draws.task, self.params, batch, state, self.settings
-            )
+        look = partial(first_not_finite, self.model, self.draws.task, self.params, settings=self.settings)
+        looked = (look(batch=batch, state=state) for batch, state in zip(batches, self.states))
+        own = run_directory.batches_and_states(self.draws.own, batches, self.states)
+        firsts, parts = zip(*self.group.collected((next(filter(None, looked), None), own)))
+        first = next(filter(None, firsts), None)
         first = first or f"nothing in the reference engine, so the engine {self.model.engine} went first"
         said = f"train: {what} at step {self.step + 1}; what went first: {first}"
         self.log.add("failed", step=self.step + 1, seconds=self.seconds(), why=said)
-        if self.directory is not None:
+        if self._writes:
             path = run_directory.keep_failure(
-                self.directory, self.params, batches, self.states, self.step + 1
+                self.directory, self.params, parts, self.step + 1, self.settings.shards
             )
             said += f"; the state before it is in {path}, scratchattn.training.replay makes the step again"
         raise NotFinite(said, first)

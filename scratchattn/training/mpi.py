@@ -11,9 +11,20 @@ other last bits for another number of processes.
 Gradients on a GPU go through the host, unless ``device_buffers`` says that MPI takes them as they are.
 """
 
+import sys
+
 from .. import backend
 from ..backend import array_module, to_numpy
 from .step import in_order
+
+
+def rank_and_size():
+    """Which process of how many this is in a job that ``python -m mpi4py`` started; (0, 1) elsewhere."""
+    if "mpi4py" not in sys.modules:
+        return 0, 1
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
 
 
 class Group:

@@ -120,13 +120,23 @@ def refuse_other(directory, config):
         )
 
 
-def keep_failure(directory, params, batches, states, step):
-    """Write what the step needs that could not be made; returns the file's path."""
-    arrays = {f"parameters/{name}": to_numpy(value) for name, value in params.items()}
-    for k, (batch, state) in enumerate(zip(batches, states)):
+def batches_and_states(own, batches, states):
+    """name -> array of what the shards numbered ``own`` are computed from, as ``replay`` reads it."""
+    arrays: dict = {}
+    for k, batch, state in zip(own, batches, states, strict=True):
         arrays |= dict(leaves_of(batch, f"batch/{k}")) | dict(leaves_of(state, f"state/{k}"))
-    path = Path(directory) / "failure.npz"
-    return write_archive(path, arrays, {"step": step, "shards": len(batches)})
+    return arrays
+
+
+def keep_failure(directory, params, parts, step, shards):
+    """Write what the step needs that could not be made; returns the file's path.
+
+    ``parts``: of each process of the group, what ``batches_and_states`` gave.
+    """
+    arrays = {f"parameters/{name}": to_numpy(value) for name, value in params.items()}
+    for part in parts:
+        arrays |= part
+    return write_archive(Path(directory) / "failure.npz", arrays, {"step": step, "shards": shards})
 
 
 def replay(directory, model, task, settings):

@@ -26,8 +26,9 @@ from .archive import Damaged
 from .configuration import PARTS, Configuration, configure, read_tables
 from .interruption import Interrupted
 from .log import last_metrics
+from .mpi import rank_and_size
 from .run_directory import RunRefused, finished, holds_run
-from .workers import ENGINES, STOPPED, mpi_rank
+from .workers import ENGINES, STOPPED
 
 SEEDS = "seeds must be numbers and spans like 0-9 or 0,3,5-7"
 
@@ -88,7 +89,7 @@ def sweep(runs, *, engine=None, jobs=None, watch=None):
     run.  In an MPI job only the first process gets them, the others None.  Interrupted, after all that ran
     have saved, for Ctrl-C and what a batch system sends.
     """
-    engine = engine or ("mpi" if mpi_rank()[1] > 1 else "processes")
+    engine = engine or ("mpi" if rank_and_size()[1] > 1 else "processes")
     if engine not in ENGINES:
         raise ValueError(f"sweep: engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if jobs is not None and (type(jobs) is not int or jobs < 1):
@@ -110,7 +111,7 @@ def sweep(runs, *, engine=None, jobs=None, watch=None):
             raise Interrupted(
                 f"stopped with {done} of {len(runs)} runs finished; the same command goes on"
             ) from None
-    return rows if engine != "mpi" or mpi_rank()[0] == 0 else None
+    return rows if engine != "mpi" or rank_and_size()[0] == 0 else None
 
 
 def row(run, why=None):

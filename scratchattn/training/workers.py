@@ -4,8 +4,8 @@ Whoever deals them out, a run is the work of ``scratchattn train --resume DIRECT
 on with it or finds it finished.  So what kills a run kills no other, and every run has one thread of linear
 algebra and the bits that it would have alone.
 
-A file ``lock`` in the run's directory is locked as long as a process works on it.  Where somebody does
-already (what outlived a killed sweep, another sweep), we wait for the end of that.
+Where somebody trains in the directory of a run already (what outlived a killed sweep, another sweep), we wait
+for the end of that.
 """
 
 import os
@@ -13,14 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..backend import THREADS
 from .archive import Damaged
-from .run_directory import finished, holds_run, write_config
+from .run_directory import RunRefused, finished, holds_run, locked, write_config
 from .whole_file import make_directory
 
 STOPPED = "stopped"  # why a run has not ended that was asked to
@@ -70,15 +68,6 @@ def by_mpi(runs, jobs):
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def mpi_rank():
-    """(rank, size) of this process in its MPI job; (0, 1) where mpi4py has not been asked for."""
-    if "mpi4py" not in sys.modules:
-        return 0, 1
-    from mpi4py import MPI
-
-    return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
-
-
 def _numbered(number, directory, config):
     return number, perform(directory, config)
 
@@ -93,17 +82,17 @@ def perform(directory, config, children=None, ending=None):
     directory, ending = Path(directory), ending or threading.Event()
     try:
         make_directory(directory)
-        with _locked(directory / "lock", ending) as lock:
-            if not holds_run(directory):
-                write_config(directory, config)
-            for _ in range(2):
-                if ending.is_set():
-                    return STOPPED
-                if _is_finished(directory):
-                    return None
-                status, said = _train(directory, lock, set() if children is None else children, ending)
-                if status >= 0:
-                    break
+        if not holds_run(directory):
+            write_config(directory, config)
+        for _ in range(2):
+            _wait_until_free(directory, ending)
+            if ending.is_set():
+                return STOPPED
+            if _is_finished(directory):
+                return None
+            status, said = _train(directory, set() if children is None else children, ending)
+            if status >= 0:
+                break
     except OSError as wrong:
         return f"{wrong.filename}: {wrong.strerror}"
     if status < 0:
@@ -118,11 +107,11 @@ def _is_finished(directory):
         return False  # who goes on with it says what is wrong
 
 
-def _train(directory, lock, children, ending):
+def _train(directory, children, ending):
     """(exit status, last line on standard error) of the process that goes on with the run."""
     command, environment = another("train", "--resume", str(directory), "--json")
-    child = subprocess.Popen(  # the lock lives as long as it does
-        command, env=dict.fromkeys(THREADS, "1") | environment, pass_fds=() if lock is None else (lock,),
+    child = subprocess.Popen(
+        command, env=dict.fromkeys(THREADS, "1") | environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
@@ -148,22 +137,14 @@ def another(*words):
     return [sys.executable, "-P", "-m", "scratchattn", *words], os.environ | {"PYTHONPATH": path}
 
 
-@contextmanager
-def _locked(path, ending):
-    """The descriptor of the file ``path``, locked by us or by nobody else; None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:  # not Unix
-        yield None
-        return
-    with open(path, "wb") as file:
-        while not ending.is_set():
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.1)
-        yield file.fileno()
+def _wait_until_free(directory, ending):
+    """Until nobody else trains in ``directory``, or no more is wanted."""
+    while not ending.is_set():
+        try:
+            with locked(directory):
+                return
+        except RunRefused:
+            ending.wait(0.2)
 
 
 ENGINES = {"processes": by_processes, "joblib": by_joblib, "mpi": by_mpi}
