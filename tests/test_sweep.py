@@ -214,9 +214,21 @@ def test_one_that_cannot_be_written_fails_alone(tmp_path):
     assert states(rows) == ["failed", "done"] and str(runs[0].directory) in rows[0]["reason"]
 
 
+@pytest.mark.cluster
 def test_joblib_deals_out_as_well(tmp_path):
     joblib = pytest.importorskip("joblib")
     runs = plan(tmp_path, "ntm", FATAL, over={"how": ["not", "raise"]}, wishes=TINY)
     with joblib.parallel_config(backend="threading"):
         rows = sweep(runs, engine="joblib", jobs=2)
     assert states(rows) == ["done", "failed"] and "the data are gone" in rows[1]["reason"]
+
+
+@pytest.mark.cluster
+def test_dask_deals_out_by_joblib(tmp_path):
+    pytest.importorskip("joblib")
+    pytest.importorskip("distributed")
+    example = Path(__file__).parents[1] / "examples" / "sweep_dask.py"
+    done = run(example, tmp_path / "s", "--steps", 20)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" done ") == 4 and len(done.stdout.splitlines()) == 4
+    assert len(list((tmp_path / "s" / "runs").glob("*/checkpoints/step-00000020.npz"))) == 4
