@@ -7,6 +7,7 @@ or ``Params.tensors()``.
 
 from .dnc import DNC
 from .ntm import NTM
+from .rnn import RNN
 
-MODELS = {"dnc": DNC, "ntm": NTM}
-__all__ = ["DNC", "MODELS", "NTM"]
+MODELS = {"dnc": DNC, "ntm": NTM, "rnn": RNN}
+__all__ = ["DNC", "MODELS", "NTM", "RNN"]

@@ -1,0 +1,278 @@
+"""Recurrent networks in layers and directions, and the LSTM that is laid out for speed."""
+
+import gc
+import math
+
+import numpy as np
+import pytest
+from adjoint import is_the_adjoint
+
+import scratchattn as sa
+from gradcheck.subject import distance
+from scratchattn.fused import lstm as fused_lstm
+from scratchattn.fused.lstm import lstm_sequence
+from scratchattn.models import RNN
+from scratchattn.models.rnn import RNNState
+from scratchattn.nn.lstm import lstm, lstm_shapes
+from scratchattn.nn.reversal import backwards
+from scratchattn.tasks import Copy
+from scratchattn.training import RMSprop, Settings, train
+
+EVERY = [(cell, both) for cell in ("tanh", "lstm", "gru") for both in (False, True)]
+
+
+def model(**settings):
+    return RNN(3, 2, **dict(units=4, layers=2, dtype="float64") | settings)
+
+
+def inputs(t=5, b=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(t, b, 3))
+
+
+def recorded(rnn, params, xs, lengths=None):
+    """Outputs of a forward pass, and what pulls a cotangent back to all parameters."""
+    leaves = params.tensors()
+    outputs, _ = rnn.sequence(leaves, rnn.initial_state(leaves, xs.shape[1]), xs, lengths)
+    return outputs, lambda u: sa.pull_back([outputs], [u], list(leaves.values()))
+
+
+def arrays(state):
+    return [*state.hidden, *state.cell]
+
+
+# ---- what is computed -------------------------------------------------------
+
+
+def test_two_layers_of_tanh_in_both_directions_written_out():
+    rnn = model(cell="tanh", both_directions=True)
+    params = rnn.init(np.random.default_rng(0))
+    for _, value in params.items():  # also the biases, which begin at zero
+        value += np.random.default_rng(1).normal(size=value.shape)
+    xs, lengths = inputs(), (5, 2, 1)
+    start = [np.random.default_rng(part).normal(size=(3, 4)) for part in range(4)]
+    found, last = rnn.sequence(params, RNNState(tuple(start), ()), xs, np.array(lengths))
+    for j, n in enumerate(lengths):
+        shown = [xs[t, j].tolist() for t in range(n)]
+        for layer in ("1", "2"):
+            parts = []
+            for name, order in ((layer, range(n)), (f"{layer}_backwards", reversed(range(n)))):
+                w, u, bias = (params[f"{r}_{name}"] for r in ("input_weights", "hidden_weights", "bias"))
+                place = 2 * (layer == "2") + ("backwards" in name)
+                hidden, out = start[place][j].tolist(), [None] * n
+                for t in order:
+                    hidden = [
+                        math.tanh(
+                            sum(a * w[i, k] for i, a in enumerate(shown[t]))
+                            + sum(a * u[i, k] for i, a in enumerate(hidden))
+                            + bias[k]
+                        )
+                        for k in range(4)
+                    ]
+                    out[t] = hidden
+                parts.append(out)
+                assert abs(last.hidden[place][j] - hidden).max() <= 1e-14
+            shown = [a + b for a, b in zip(*parts)]
+        for t in range(5):
+            expected = shown[t] @ params["output_weights"] + params["output_bias"] if t < n else np.zeros(2)
+            assert abs(found[t, j] - expected).max() <= 1e-14
+
+
+def test_twice_backwards_is_forwards_and_ends_stay():
+    x, lengths = inputs(), np.array([5, 2, 0])
+    assert (backwards(x) == x[::-1]).all()
+    turned = backwards(x, lengths)
+    assert (turned[:2, 1] == x[1::-1, 1]).all() and (turned[2:, 1] == x[2:, 1]).all()
+    assert (turned[:, 0] == x[::-1, 0]).all() and (turned[:, 2] == x[:, 2]).all()
+    assert (backwards(turned, lengths) == x).all()
+
+
+@pytest.mark.parametrize("cell, both", EVERY)
+def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(cell, both):
+    rnn, lengths = model(cell=cell, both_directions=both), np.array([5, 2, 0])
+    params, xs = rnn.init(np.random.default_rng(0)), inputs()
+    for j, n in enumerate(lengths):
+        xs[n:, j] = np.nan
+    outputs, pull = recorded(rnn, params, xs, lengths)
+    state = rnn.sequence(params, rnn.initial_state(params, 3), xs, lengths)[1]
+    u = np.random.default_rng(1).normal(size=outputs.shape)
+    total = [0.0 for _ in params]
+    for j, n in enumerate(lengths):
+        alone, pull_alone = recorded(rnn, params, xs[:n, j : j + 1])
+        last = rnn.sequence(params, rnn.initial_state(params, 1), xs[:n, j : j + 1])[1]
+        assert n == 0 or distance(outputs.data[:n, j : j + 1], alone.data) <= 1e-12
+        assert (outputs.data[n:, j] == 0).all()
+        for a, b in zip(arrays(state), arrays(last), strict=True):
+            assert (a[j] == b[0]).all() if n == 0 else distance(a[j : j + 1], b) <= 1e-12
+        total = [a + b for a, b in zip(total, pull_alone(u[:n, j : j + 1]))]
+    for a, b in zip(pull(u), total, strict=True):
+        assert distance(a, b) <= 1e-12
+
+
+@pytest.mark.parametrize("cell, engine", [("tanh", "reference"), ("gru", "reference"), ("lstm", "reference"),
+                                          ("lstm", "fused")])  # fmt: skip
+def test_chunks_equal_the_whole_and_a_step_is_a_sequence_of_one(cell, engine):
+    rnn, tolerance = model(cell=cell, engine=engine), 1e-12 if engine == "fused" else 0.0
+    params, xs = rnn.init(np.random.default_rng(0)), inputs(t=7)
+    whole, last = rnn.sequence(params, rnn.initial_state(params, 3), xs)
+    state, parts = rnn.initial_state(params, 3), []
+    for chunk in (xs[:3], xs[3:3], xs[3:]):
+        part, state = rnn.sequence(params, state, chunk)
+        parts.append(part)
+    stepped, steps = rnn.initial_state(params, 3), []
+    for x in xs:
+        y, stepped = rnn.step(params, stepped, x)
+        steps.append(y)
+    for a, b in zip([np.concatenate(parts), *arrays(state)], [whole, *arrays(last)], strict=True):
+        assert distance(a, b) <= tolerance
+    for a, b in zip([np.stack(steps), *arrays(stepped)], [whole, *arrays(last)], strict=True):
+        assert distance(a, b) <= 1e-12
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_both_engines_agree_through_the_model(both):
+    fused, reference = (model(both_directions=both, engine=e) for e in ("fused", "reference"))
+    params, xs = fused.init(np.random.default_rng(0)), inputs()
+    (a, pull_a), (b, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
+    u = np.random.default_rng(1).normal(size=a.shape)
+    assert distance(a.data, b.data) <= 1e-12
+    for name, x, y in zip(params, pull_a(u), pull_b(u), strict=True):
+        assert distance(x, y) <= 1e-12, name
+
+
+def test_the_fused_layer_equals_the_steps_through_a_saturated_hundred():
+    rng = np.random.default_rng(0)
+    weights = [4 * rng.normal(size=shape) for shape in lstm_shapes(5, 6).values()]
+    primals = [rng.normal(size=(100, 3, 5)), *rng.normal(size=(2, 3, 6)), *weights]
+    found, pull = sa.vjp(lambda *a: lstm_sequence(*a), *primals)
+    expected, pull_expected = sa.vjp(lambda *a: lstm(*a), *primals)
+    u = [rng.normal(size=y.shape) for y in found]
+    pairs = zip([*found, *pull(*u)], [*expected, *pull_expected(*u)], strict=True)
+    assert all(distance(a, b) <= 1e-12 for a, b in pairs)
+
+
+@pytest.mark.parametrize("cell, both", EVERY)
+def test_the_adjoint_identity_holds_through_a_hundred_steps(cell, both):
+    rnn = RNN(3, 2, cell=cell, units=8, layers=2, both_directions=both, dtype="float64")
+    params, xs = rnn.init(np.random.default_rng(0)), inputs(t=100, b=2)
+
+    def outputs(*values):
+        named = dict(zip(params, values))
+        return rnn.sequence(named, rnn.initial_state(named, 2), xs, np.array([100, 60]))[0]
+
+    is_the_adjoint(outputs, *[params[name] for name in params])
+
+
+# ---- buffers ----------------------------------------------------------------
+
+
+def test_two_forwards_may_precede_their_backwards_and_a_pullback_be_called_twice():
+    rnn = model()
+    params, xs, others = rnn.init(np.random.default_rng(0)), inputs(seed=1), inputs(seed=2)
+    u = np.random.default_rng(3).normal(size=(5, 3, 2))
+    alone = [recorded(rnn, params, each)[1](u) for each in (xs, others)]
+    (_, pull_first), (_, pull_second) = recorded(rnn, params, xs), recorded(rnn, params, others)
+    pull_first(2 * u)
+    for expected, pull in zip(alone, (pull_first, pull_second)):
+        assert all((a == b).all() for a, b in zip(expected, pull(u), strict=True))
+
+
+def test_nothing_that_is_returned_is_leased_memory():
+    def run(seed):
+        rng = np.random.default_rng(seed)
+        weights = [rng.normal(size=shape) for shape in lstm_shapes(3, 4).values()]
+        out, pull = sa.vjp(lambda *a: lstm_sequence(*a), inputs(), *rng.normal(size=(2, 3, 4)), *weights)
+        return [*out, *pull(*[rng.normal(size=y.shape) for y in out])]
+
+    kept = run(0)
+    before = [a.copy() for a in kept]
+    gc.collect()
+    for seed in range(3):
+        run(seed + 5)
+    assert all((a == b).all() for a, b in zip(kept, before, strict=True))
+
+
+def test_buffers_are_made_once_per_shape(monkeypatch):
+    rnn, made = RNN(3, 2, units=7, dtype="float64"), []
+    params = rnn.init(np.random.default_rng(0))
+    for name in ("_forward_buffers", "_backward_buffers"):
+        original = getattr(fused_lstm, name)
+        monkeypatch.setattr(fused_lstm, name, lambda *a, build=original: made.append(a) or build(*a))
+    for seed in range(3):
+        recorded(rnn, params, inputs(seed=seed))[1](np.ones((5, 3, 2)))
+    assert len(made) == 2
+
+
+def test_a_pullback_after_an_optimiser_step_is_refused():
+    rnn = model()
+    params = rnn.init(np.random.default_rng(0))
+    outputs, pull = recorded(rnn, params, inputs())
+    u = np.ones(outputs.shape)
+    RMSprop(params).step(sa.Params(params.shapes, np.concatenate([g.ravel() for g in pull(u)])))
+    with pytest.raises(RuntimeError, match=r"overwritten 1 time\(s\)"):
+        pull(u)
+
+
+# ---- others, settings, training ---------------------------------------------
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("cell, both", [(c, both) for c, both in EVERY if c != "gru"])
+def test_pytorchs_network_of_two_layers(cell, both):
+    torch = pytest.importorskip("torch")
+    rnn = model(cell=cell, both_directions=both)
+    params, xs = rnn.init(np.random.default_rng(0)), inputs()
+    kind = torch.nn.LSTM if cell == "lstm" else torch.nn.RNN
+    net, order = kind(3, 4, 2, bidirectional=both).double(), [0, 1, 3, 2] if cell == "lstm" else [0]
+
+    def theirs(value):  # gates in their order
+        parts = value.reshape(*value.shape[:-1], len(order), 4)[..., order, :]
+        return torch.from_numpy(parts.reshape(value.shape).T.copy())
+
+    with torch.no_grad():
+        for part, layer in rnn._parts():
+            suffix = f"l{layer}" + "_reverse" * part.endswith("backwards")
+            getattr(net, f"weight_ih_{suffix}").copy_(theirs(params[f"input_weights_{part}"]))
+            getattr(net, f"weight_hh_{suffix}").copy_(theirs(params[f"hidden_weights_{part}"]))
+            getattr(net, f"bias_ih_{suffix}").copy_(theirs(params[f"bias_{part}"]))
+            getattr(net, f"bias_hh_{suffix}").zero_()
+    shown = net(torch.from_numpy(xs))[0].detach().numpy()
+    outputs, _ = rnn.sequence(params, rnn.initial_state(params, 3), xs)
+    assert distance(outputs, shown @ params["output_weights"] + params["output_bias"]) <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        ({"cell": "elman"}, "cell must be one of"),
+        ({"engine": "fast"}, "engine must be one of"),
+        ({"cell": "gru", "engine": "fused"}, "the cell gru runs by engine='reference' only"),
+        ({"layers": 0}, "layers must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings_are_named(settings, told):
+    with pytest.raises(ValueError, match=f"RNN: {told}"):
+        model(**settings)
+
+
+def test_a_step_in_both_directions_is_refused():
+    rnn = model(both_directions=True)
+    params = rnn.init(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="RNN: step must have one direction"):
+        rnn.step(params, rnn.initial_state(params, 3), inputs()[0])
+
+
+def test_axes_before_time_are_refused():
+    weights = [np.zeros(shape) for shape in lstm_shapes(3, 2).values()]
+    with pytest.raises(ValueError, match=r"lstm_sequence: x must have the axes \(t,b,d\) and no others"):
+        lstm_sequence(np.zeros((2, 4, 3, 3)), *np.zeros((2, 3, 2)), *weights)
+
+
+@pytest.mark.parametrize("cell, both", EVERY)
+def test_it_learns_some_of_a_copy(cell, both):
+    task = Copy(bits=2, shortest=1, longest=2)
+    rnn = RNN(task.inputs, task.outputs, cell=cell, units=16, both_directions=both)
+    settings = Settings(steps=200, batch=8, learning_rate=1e-2, optimiser="adam", log_every=50,
+                        eval_every=200, eval_batches=1)  # fmt: skip
+    _, events = train(rnn, task, settings, quiet=True)
+    losses = [event["nats"] for event in events if event["event"] == "train"]
+    assert losses[-1] < 0.7 * losses[0]
