@@ -131,8 +131,8 @@ class RNN:
     def sequence(self, params, state, xs, lengths=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None.
 
-        A part that reads backwards starts at the end of each sequence and returns its state at the start: with
-        both directions, chunks are not the whole.
+        A part that reads backwards starts at the end of each sequence and returns its state at the start:
+        with both directions, chunks are not the whole.
         """
         return self._run(params, state, xs, lengths, self.engine)
 

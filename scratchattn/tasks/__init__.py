@@ -6,15 +6,31 @@ size)``, ``loss(outputs, batch)`` in nats, and ``metrics(outputs, batch)``.  Dat
 
 from .associative_recall import AssociativeRecall
 from .copy import Copy
+from .copy_series import CopySeries
+from .graph import Graph
+from .linkage import Linkage
 from .ngrams import NGrams
 from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
 
 TASKS = {
     "copy": Copy,
+    "copy_series": CopySeries,
+    "linkage": Linkage,
+    "graph": Graph,
     "repeat_copy": RepeatCopy,
     "associative_recall": AssociativeRecall,
     "ngrams": NGrams,
     "priority_sort": PrioritySort,
 }
-__all__ = ["TASKS", "AssociativeRecall", "Copy", "NGrams", "PrioritySort", "RepeatCopy"]
+__all__ = [
+    "TASKS",
+    "AssociativeRecall",
+    "Copy",
+    "CopySeries",
+    "Graph",
+    "Linkage",
+    "NGrams",
+    "PrioritySort",
+    "RepeatCopy",
+]
