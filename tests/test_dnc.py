@@ -1,16 +1,23 @@
-"""What the DNC promises as a model: chunks, lengths, conventions, training."""
+"""What the DNC promises beyond equality with its composition: buffers, chunks, lengths, depth, training."""
+
+import gc
 
 import numpy as np
 import pytest
 from adjoint import flat
 
 import scratchattn as sa
-from gradcheck.subject import distance
+from gradcheck.numeric import complex_step
+from gradcheck.subject import distance, inner, random_like
+from scratchattn.fused import _dnc_buffers
 from scratchattn.models import DNC
 from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
 from scratchattn.training.step import update
+
+EPS = np.finfo(float).eps
+controllers = pytest.mark.parametrize("controller", ["lstm", "feedforward"])
 
 
 def model(**settings):
@@ -28,7 +35,183 @@ def inputs(t=4, b=2, seed=0):
     return np.random.default_rng(seed).normal(size=(t, b, 3))
 
 
-@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
+@controllers
+def test_two_forwards_may_precede_their_backwards(controller):
+    dnc = model(controller=controller)
+    params = dnc.init(np.random.default_rng(0))
+    xs, others = inputs(seed=1), inputs(seed=2)
+    u = np.random.default_rng(3).normal(size=(4, 2, 2))
+    alone = [recorded(dnc, params, each)[1](u) for each in (xs, others)]
+    (_, pull_first), (_, pull_second) = recorded(dnc, params, xs), recorded(dnc, params, others)
+    for expected, pull in zip(alone, (pull_first, pull_second)):
+        assert all((a == b).all() for a, b in zip(expected, pull(u), strict=True))
+
+
+def test_a_pullback_called_twice_gives_the_same_bits():
+    dnc = model()
+    outputs, pull = recorded(dnc, dnc.init(np.random.default_rng(0)), inputs())
+    u = np.random.default_rng(1).normal(size=outputs.shape)
+    first = [g.copy() for g in pull(u)]
+    pull(2 * u)
+    assert all((a == b).all() for a, b in zip(first, pull(u), strict=True))
+
+
+def test_outputs_and_gradients_outlive_their_recording():
+    dnc = model()
+    params = dnc.init(np.random.default_rng(0))
+    leaves = params.tensors()
+    outputs, state = dnc.sequence(leaves, dnc.initial_state(leaves, 2), inputs())
+    kept = [a.data for a in flat((outputs, state))]
+    kept += sa.pull_back([outputs], [np.ones((4, 2, 2))], list(leaves.values()))
+    before = [a.copy() for a in kept]
+    del outputs, state, leaves
+    gc.collect()
+    for seed in range(3):
+        _, pull = recorded(dnc, params, inputs(seed=seed + 5))
+        pull(np.full((4, 2, 2), 7.0))
+    assert all((a == b).all() for a, b in zip(kept, before, strict=True))
+
+
+def test_buffers_are_made_once_per_shape():
+    dnc = model(rows=7)
+    params = dnc.init(np.random.default_rng(0))
+    made = []
+    original = _dnc_buffers._buffers
+
+    def counted(like, sizes):
+        made.append(sizes)
+        return original(like, sizes)
+
+    _dnc_buffers._buffers = counted
+    try:
+        for seed in range(3):
+            recorded(dnc, params, inputs(seed=seed))[1](np.ones((4, 2, 2)))
+    finally:
+        _dnc_buffers._buffers = original
+    assert len(made) == 1
+
+
+def test_the_layout_of_the_inputs_is_not_that_of_the_buffers():
+    """Or the next sequences of that shape would have other last bits."""
+    dnc = model(rows=8)
+    params, xs = dnc.init(np.random.default_rng(0)), inputs()
+    turned = np.ascontiguousarray(xs.transpose(2, 1, 0)).transpose(2, 1, 0)
+    _, (lease, *_) = sa.REGISTRY["dnc_lstm"].forward(*arguments(dnc, params, turned))
+    assert all(a.flags.c_contiguous for a in (lease.buffers.raw, lease.buffers.used, lease.buffers.length))
+
+
+def arguments(dnc, params, xs):
+    """What the fused op is called with."""
+    *state, units = dnc.initial_state(params, xs.shape[1])
+    w = dnc.weights(params)
+    return xs, *state, *units[0], *w.controller[0], *w[1:]
+
+
+@controllers
+def test_chunks_equal_the_whole(controller):
+    dnc = model(controller=controller)
+    params, xs = dnc.init(np.random.default_rng(0)), inputs(t=7)
+    whole, last = dnc.sequence(params, dnc.initial_state(params, 2), xs)
+    state, parts = dnc.initial_state(params, 2), []
+    for chunk in (xs[:3], xs[3:3], xs[3:]):
+        part, state = dnc.sequence(params, state, chunk)
+        parts.append(part)
+    for a, b in zip(flat((np.concatenate(parts), state)), flat((whole, last)), strict=True):
+        assert distance(a, b) <= 1e-12
+
+
+def test_float32_chunks_equal_the_whole_to_its_precision():
+    dnc = model(dtype="float32")
+    params, xs = dnc.init(np.random.default_rng(0)), inputs(t=7).astype("float32")
+    whole, _ = dnc.sequence(params, dnc.initial_state(params, 2), xs)
+    first, state = dnc.sequence(params, dnc.initial_state(params, 2), xs[:4])
+    second, _ = dnc.sequence(params, state, xs[4:])
+    assert whole.dtype == np.float32
+    assert distance(np.concatenate([first, second]), whole) <= 1e-5
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(engine):
+    dnc = model(engine=engine)
+    params, xs, lengths = dnc.init(np.random.default_rng(0)), inputs(t=5, b=3), np.array([5, 2, 0])
+    for j, n in enumerate(lengths):
+        xs[n:, j] = np.nan
+    outputs, pull = recorded(dnc, params, xs, lengths)
+    state = dnc.sequence(params, dnc.initial_state(params, 3), xs, lengths)[1]
+    u = np.random.default_rng(1).normal(size=outputs.shape)
+    total = [0.0 for _ in params]
+    for j, n in enumerate(lengths):
+        alone, pull_alone = recorded(dnc, params, xs[:n, j : j + 1])
+        last = dnc.sequence(params, dnc.initial_state(params, 1), xs[:n, j : j + 1])[1]
+        assert distance(outputs.data[:n, j : j + 1], alone.data) <= 1e-12 if n else True
+        assert (outputs.data[n:, j] == 0).all()
+        for a, b in zip(flat(state), flat(last), strict=True):
+            assert distance(a[j : j + 1], b) <= 1e-12
+        total = [a + b for a, b in zip(total, pull_alone(u[:n, j : j + 1]))]
+    for a, b in zip(pull(u), total, strict=True):
+        assert distance(a, b) <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"controller": "feedforward"}, {"read_heads": 4, "rows": 9, "biases": False}]
+)
+def test_both_engines_agree_through_the_model(settings):
+    fused, reference = model(**settings), model(**settings, engine="reference")
+    assert fused.engine == "fused"
+    params, xs = fused.init(np.random.default_rng(0)), inputs()
+    (a, pull_a), (b, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
+    u = np.random.default_rng(1).normal(size=a.shape)
+    assert distance(a.data, b.data) <= 1e-12
+    for name, x, y in zip(params, pull_a(u), pull_b(u), strict=True):
+        assert distance(x, y) <= 1e-12, name
+
+
+def test_a_step_is_a_sequence_of_one():
+    dnc = model()
+    params, xs = dnc.init(np.random.default_rng(0)), inputs(t=1)
+    y, state = dnc.step(params, dnc.initial_state(params, 2), xs[0])
+    ys, last = dnc.sequence(params, dnc.initial_state(params, 2), xs)
+    assert distance(y, ys[0]) <= 1e-12
+    assert all(distance(a, b) <= 1e-12 for a, b in zip(flat(state), flat(last), strict=True))
+
+
+@controllers
+def test_the_adjoint_identity_holds_through_forty_steps(controller):
+    """A complex step through all of it, from a memory whose rows are told apart."""
+    dnc = DNC(9, 8, rows=16, width=8, units=32, dtype="float64", controller=controller)
+    params, rng = dnc.init(np.random.default_rng(0)), np.random.default_rng(1)
+    xs, state = rng.normal(size=(40, 2, 9)), dnc.initial_state(params, 2)
+    state = state._replace(
+        memory=rng.normal(size=state.memory.shape), usage=rng.uniform(size=state.usage.shape)
+    )
+
+    def outputs(*values):
+        return (dnc.sequence(dict(zip(params, values)), state, xs)[0],)
+
+    values = [params[name] for name in params]
+    (y,), pullback = sa.vjp(outputs, *values)
+    u, v = random_like(rng, [y]), random_like(rng, values)
+    grads, pushed = pullback(*u), complex_step(outputs, values, v)
+    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * EPS * inner(map(abs, grads), map(abs, v))
+
+
+def test_no_steps_give_back_the_state():
+    dnc = model()
+    params = dnc.init(np.random.default_rng(0))
+    outputs, pull = recorded(dnc, params, inputs(t=0))
+    assert outputs.shape == (0, 2, 2)
+    assert not any(abs(g).sum() for g in pull(np.zeros((0, 2, 2))))
+
+
+@controllers
+def test_an_empty_batch_gives_empty_outputs_and_zero_gradients(controller):
+    dnc = model(controller=controller)
+    outputs, pull = recorded(dnc, dnc.init(np.random.default_rng(0)), inputs(b=0))
+    assert outputs.shape == (4, 0, 2)
+    assert not any(abs(g).sum() for g in pull(np.zeros((4, 0, 2))))
+
+
+@controllers
 def test_reference_chunks_equal_the_whole_to_the_bit(controller):
     dnc = model(engine="reference", controller=controller, write_heads=2)
     params, xs = dnc.init(np.random.default_rng(0)), inputs(t=7)
@@ -69,8 +252,31 @@ def test_it_learns_the_copy_task_a_little():
         ({"write_heads": 0}, "write_heads must be at least 1"),
         ({"convention": "pytorch_ntm"}, "convention must be one of"),
         ({"controller": "feedforward", "layers": 2}, "layers must be 1 for a feed-forward controller, got 2"),
+        (
+            {"engine": "fused", "write_heads": 2},
+            r"1 layer\(s\), 2 write head\(s\) and .*'reference' only",
+        ),
+        ({"engine": "fused", "convention": "deepmind_dnc"}, ".* deepmind_dnc run by engine='reference'"),
     ],
 )
 def test_wrong_settings_are_named(settings, told):
     with pytest.raises(ValueError, match=f"DNC: {told}"):
         model(**settings)
+
+
+def test_wrong_shapes_are_named():
+    dnc = model()
+    params = dnc.init(np.random.default_rng(0))
+    state = dnc.initial_state(params, 2)
+    with pytest.raises(ValueError, match="dnc: input_weights must have 12 rows, got 11"):
+        dnc.sequence(params, state, np.zeros((4, 2, 4)))
+    with pytest.raises(TypeError, match="one precision expected"):
+        dnc.sequence(params, state, inputs().astype("float32"))
+    xs, *rest = arguments(dnc, params, inputs())
+    narrow = [*rest[:12], rest[12][:, :-1], *rest[13:15]]
+    with pytest.raises(ValueError, match="dnc: interface_weights must have 33 columns, got 32"):
+        sa.REGISTRY["dnc_lstm"](xs, *narrow)
+    two = model(write_heads=2)
+    rest[:7] = two.initial_state(two.init(np.random.default_rng(0)), 2)[:7]
+    with pytest.raises(ValueError, match=r"dnc: one write head, .* expected, got 2, 2 and 5"):
+        sa.REGISTRY["dnc_lstm"](xs, *rest)

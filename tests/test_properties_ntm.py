@@ -86,7 +86,7 @@ def test_what_a_buffer_held_before_is_never_read(op, data):
     expected = outcome(op, inputs, lengths)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_ntm_buffers, "POOL", Pool())
-        patch.setattr(np, "empty_like", lambda x, shape: np.full(shape, np.nan, dtype=x.dtype))
+        patch.setattr(np, "empty_like", lambda x, shape, order: np.full(shape, np.nan, dtype=x.dtype))
         found = outcome(op, inputs, lengths)
     equal(found, expected)
 

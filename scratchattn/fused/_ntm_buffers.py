@@ -26,7 +26,7 @@ def _buffers(like, s):
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.squashed()
 
     def new(*shape):
-        return xp.empty_like(like, shape=shape)
+        return xp.empty_like(like, shape=shape, order="C")
 
     f = SimpleNamespace(
         carried=new(t + 1, b, s.features + s.units + 1),  # [reads, hidden, 1] before step 0, after it, ...

@@ -16,7 +16,7 @@ def _buffers(like, s):
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.columns()
 
     def new(*shape):
-        return xp.empty_like(like, shape=shape)
+        return xp.empty_like(like, shape=shape, order="C")
 
     g = SimpleNamespace(
         dsums=new(t, b, s.gates),

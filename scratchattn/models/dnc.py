@@ -26,6 +26,7 @@ import numpy as np
 
 from .. import backend
 from ..conventions import preset
+from ..fused.dnc import dnc_feedforward, dnc_lstm
 from ..nn.dnc_cell import (
     DNCState,
     dnc_sequence,
@@ -36,14 +37,14 @@ from ..nn.dnc_cell import (
     lstm_stack,
     tanh_layer,
 )
-from ..nn.dnc_convention import convention_of
+from ..nn.dnc_convention import DNCConvention, convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..parameters import Params
 from ..refusals import check_settings
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
-    "engine": ("reference",),
+    "engine": ("fused", "reference"),
     "dtype": ("float32", "float64"),
     "convention": DNC_NAMES,
 }
@@ -67,17 +68,26 @@ class DNC:
     biases: bool = True
     """The interface and the outputs have biases."""
     engine: str = "auto"
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one layer,
+    one write head and a convention whose cell is the default's, else "reference", which alone runs all."""
     dtype: str = "float32"
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
 
     def __post_init__(self):
+        known = self.convention in DNC_NAMES  # else refused below
+        fusible = known and self.cell == DNCConvention() and self.layers == self.write_heads == 1
         if self.engine == "auto":
-            object.__setattr__(self, "engine", "reference")
+            object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
         check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES, flags=("biases",))
         if self.controller == "feedforward" and self.layers != 1:
             raise ValueError(f"DNC: layers must be 1 for a feed-forward controller, got {self.layers}")
+        if self.engine == "fused" and not fusible:
+            raise ValueError(
+                f"DNC: {self.layers} layer(s), {self.write_heads} write head(s) and the convention "
+                f"{self.convention} run by engine='reference' only, got engine='fused'"
+            )
 
     @property
     def cell(self):
@@ -123,7 +133,15 @@ class DNC:
 
     def sequence(self, params, state, xs, lengths=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""
-        return dnc_sequence(xs, state, self.weights(params), lengths, **self._settings())
+        w = self.weights(params)
+        if self.engine == "reference":
+            return dnc_sequence(xs, state, w, lengths, **self._settings())
+        *state, units = state
+        if self.controller == "lstm":
+            outputs, *last, hidden, cell = dnc_lstm(xs, *state, *units[0], *w.controller[0], *w[1:], lengths)
+            return outputs, DNCState(*last, ((hidden, cell),))
+        outputs, *last = dnc_feedforward(xs, *state, *w.controller, *w[1:], lengths)
+        return outputs, DNCState(*last)
 
     def _settings(self):
         controller = lstm_stack if self.controller == "lstm" else tanh_layer

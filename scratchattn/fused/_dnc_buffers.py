@@ -1,0 +1,141 @@
+"""The buffers of ``fused/dnc.py`` on the way forward, and the views of each step into them.
+
+As in ``_ntm_buffers``: made once per shape and leased, the memory transposed, (b, w, n), so that the long
+axis is contiguous.
+"""
+
+from types import SimpleNamespace
+
+from ..backend import array_module, stable_argsort
+from ..buffers import Pool
+
+POOL = Pool()
+
+
+def lease_forward(like, sizes):
+    """What a recording keeps: every step's state and intermediates."""
+    return lease("forward", like, sizes, _buffers)
+
+
+def lease(way, like, sizes, build):
+    return POOL.lease((way, type(like), like.dtype, sizes), lambda: build(like, sizes))
+
+
+def _buffers(like, s):
+    xp = array_module(like)
+    t, b, r, n, w, c = s.steps, s.batch, s.reads, s.rows, s.width, s.squashed()
+    reaches, pad = s.reaches(), s.pad()
+
+    def new(*shape):
+        return xp.empty_like(like, shape=shape, order="C")
+
+    f = SimpleNamespace(
+        carried=new(t + 1, b, s.features + s.units + 1),  # [reads, hidden, 1] before step 0, after it, ...
+        sums=new(t, b, s.gates),  # into the controller; those of sigmoids negated, the candidate's times -2
+        raw=new(t, b, s.emitted()["modes"].stop),  # the interface before squashing
+        exponentials_of_heads=new(t, b, c["rising"].stop),
+        squashed=new(t, b, c["spare"].stop),  # and after
+        strength=new(t, b, r + 1),
+        length=new(t, b, r + 1),  # of keys
+        slope=new(t, b, r + 1),  # of logits by the cosine, but for the length of the key
+        modes=new(t, b, 3, r),  # back, alike, onwards
+        taking=new(t, b, 2),  # write gate times allocation gate, and times what that leaves
+        memory=new(t + 1, b, w, n),
+        inverse=new(t + 1, b, 1, n),  # one over the lengths of the rows
+        usage=new(t + 1, b, n),
+        link=new(t + 1, b, n, n),
+        precedence=new(t + 1, b, 1, n),
+        written=new(t + 1, b, 2, n),  # write weightings, and a row of ones
+        unwritten=new(t, b, 2, n),  # a row of minus one, and one minus the new write weighting
+        reading=new(t + 1, b, r, n),
+        untouched=new(t, b, 1, 1),  # one minus the sum of the write weighting
+        factors=new(t, b, r, n),  # whose product is kept
+        kept=new(t, b, n),
+        used=new(t, b, n),  # usage after the write and before anything is freed
+        products=new(t, len(reaches) + 1, b, pad + n + 1),  # see ``_dnc_allocation``
+        sources=new(t, 2, b, n),  # allocation, content weighting
+        sought=new(t, b, 1, n),  # cosine of the write head, and of the read heads: times the key's length
+        cosine=new(t, b, r, n),
+        ways=new(t, b, 3, r, n),  # back, alike, onwards
+        recurrent=new(b, s.gates),
+        over_units=new(b, s.units),
+        over_ways=new(b, 3, r, n),
+        over_reading=new(b, r, n),
+        over_links=new(b, n, n),
+        over_rows=new(b, n),
+        over_modes=new(b, 1, r),
+        changes=new(b, 2 * w, n),  # of the memory: what is left of it, what is added
+        one=new(b, 1, 1),
+        one_each=new(b, r, 1),
+        ones=new(1, w),
+    )
+    f.left, f.addition = f.changes[:, :w], f.changes[:, w:]
+    spare = f.squashed[:, :, c["spare"]]
+    spare[:, :, :w], spare[:, :, w:] = 1, 0
+    f.ones[...], f.written[:, :, 1], f.unwritten[:, :, 0], f.products[...] = 1, 1, -1, 1
+    f.carried[:, :, s.features + s.units] = 1
+    f.first = stable_argsort(xp.zeros_like(f.one[:, 0, 0]))[:, None] * n  # 0, n, 2n, ... as integers
+    f.states = (f.carried, f.memory, f.usage, f.link, f.precedence, f.written, f.reading)
+    if s.recurrent:
+        f.exponentials, f.gates = new(t, 4, b, s.units), new(t, 4, b, s.units)
+        f.candidate, f.cell, f.shown = new(t, b, s.units), new(t + 1, b, s.units), new(t, b, s.units)
+        f.states += (f.cell,)
+    f.views = [_views(f, s, i, reaches) for i in range(t)]
+    return f
+
+
+def _views(f, s, t, reaches):
+    b, w, n, r, u = s.batch, s.width, s.rows, s.reads, s.units
+    raw, squashed, after, emitted, c = f.raw[t], f.squashed[t], f.carried[t + 1], s.emitted(), s.squashed()
+    v = SimpleNamespace(raw=raw, sums=f.sums[t])
+    v.carried = f.carried[t][:, : s.features + u] if s.recurrent else f.carried[t][:, : s.features]
+    v.reads, v.hidden = after[:, : s.features].reshape(b, r, w), after[:, s.features : s.features + u]
+    v.hidden_and_one = after[:, s.features :]
+    if s.recurrent:
+        v.sums_apart, v.candidate_sums = v.sums.reshape(b, 4, u).swapaxes(0, 1), v.sums[:, 3 * u :]
+        v.exponentials, v.gates, v.candidate = f.exponentials[t], f.gates[t], f.candidate[t]
+        v.input, v.forget, v.output, _ = v.gates
+        v.cell_before, v.cell, v.shown = f.cell[t], f.cell[t + 1], f.shown[t]
+    v.keys = raw[:, emitted["keys"]].reshape(b, r + 1, w)
+    v.read_keys, v.write_key = v.keys[:, :r], v.keys[:, r:]
+    v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
+    v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]
+    v.exponentials_of_heads, v.raw_strength = f.exponentials_of_heads[t], raw[:, emitted["strength"]]
+    v.strength, v.length, v.slope = f.strength[t], f.length[t], f.slope[t]
+    v.read_slope, v.write_slope = v.slope[:, :r, None], v.slope[:, r:, None]
+    v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r), f.modes[t]
+    v.modes_of_rows = v.modes[:, :, :, None]
+    v.free, v.erase = squashed[:, c["free"], None], squashed[:, c["erase"]]
+    v.minus_erase = squashed[:, c["minus_erase"]]
+    v.shares, v.write = squashed[:, c["allocate"].start : c["alike"].stop], squashed[:, c["write"]]
+    v.taking, v.taking_of_rows = f.taking[t], f.taking[t].swapaxes(0, 1)[:, :, None]
+    changing = squashed[:, c["changing"]].reshape(b, 2, 2 * w)
+    v.changing, v.changing_columns = changing[:, :1], changing.swapaxes(1, 2)
+    v.erasing_columns = changing[:, :, :w].swapaxes(1, 2)
+    v.memory, v.memory_after = f.memory[t], f.memory[t + 1]
+    v.rows, v.rows_after = v.memory.swapaxes(1, 2), v.memory_after.swapaxes(1, 2)
+    v.inverse, v.inverse_after = f.inverse[t], f.inverse[t + 1]
+    v.usage, v.usage_after = f.usage[t], f.usage[t + 1]
+    v.link, v.link_after, v.link_turned = f.link[t], f.link[t + 1], f.link[t + 1].swapaxes(1, 2)
+    v.diagonal = v.link_after.reshape(b, n * n)[:, :: n + 1]
+    v.precedence, v.precedence_after = f.precedence[t], f.precedence[t + 1]
+    v.precedence_column = v.precedence.swapaxes(1, 2)
+    v.written, v.writing = f.written[t + 1], f.written[t + 1][:, :1]
+    v.writing_before, v.writing_column = f.written[t][:, 0], v.writing.swapaxes(1, 2)
+    v.unwritten, v.unwritten_columns = f.unwritten[t][:, 1:], f.unwritten[t].swapaxes(1, 2)
+    v.untouched, v.reading_before, v.reading = f.untouched[t], f.reading[t], f.reading[t + 1]
+    v.factors, v.kept, v.used = f.factors[t], f.kept[t], f.used[t]
+    v.factor_of = [v.factors[:, h] for h in range(r)]
+    v.sources, v.sources_of = f.sources[t], f.sources[t].swapaxes(0, 1)
+    v.allocation, v.allocation_flat = v.sources[0], v.sources[0].reshape(-1)
+    v.content = v.sources[1][:, None]
+    v.sought, v.cosine, v.ways = f.sought[t], f.cosine[t], f.ways[t]
+    v.back, v.alike, v.onwards = (v.ways[:, j] for j in range(3))
+    products, start = f.products[t], s.pad()
+    v.usage_in_order, v.left_before = products[0][:, start + 1 :], products[-1][:, start:-1]
+    v.doublings = [
+        (products[j][:, start:], products[j][:, start - reach : -reach], products[j + 1][:, start:])
+        for j, reach in enumerate(reaches)
+    ]
+    v.windows = [products[j][:, start + 1 + reach :] for j, reach in enumerate(reaches)]
+    return v

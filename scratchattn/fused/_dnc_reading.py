@@ -1,0 +1,85 @@
+"""The reading of ``fused/dnc.py`` in one step: links, read modes, reads; and back.
+
+Arguments as in ``_dnc_writing``.  A product of inner length two makes 1 - w_i - w_j: broadcasting would take
+several times as long.
+"""
+
+from ._dnc_content import content, content_back
+
+
+def link(xp, tw, v, f):
+    """Links and precedence after the write."""
+    after, over = v.link_after, f.over_links
+    xp.subtract(1, v.writing, out=v.unwritten)
+    xp.matmul(v.unwritten_columns, v.written, out=over)
+    xp.multiply(over, v.link, out=after)
+    after += xp.matmul(v.writing_column, v.precedence, out=over)
+    v.diagonal[...] = 0
+    untouched = xp.subtract(1, tw.add(v.writing, 2, f.one), out=v.untouched)
+    xp.multiply(v.precedence, untouched, out=v.precedence_after)
+    v.precedence_after += v.writing
+
+
+def read(xp, tw, v, f):
+    """The read weightings, and what they read."""
+    before = v.reading_before
+    xp.matmul(before, v.link_after, out=v.back)
+    xp.matmul(before, v.link_turned, out=v.onwards)
+    content(xp, tw, v.read_keys, v.memory_after, v.inverse_after, v.read_slope, v.cosine, v.alike, f.one_each)
+    ways = xp.multiply(v.ways, v.modes_of_rows, out=f.over_ways)
+    xp.add(ways[:, 0], ways[:, 1], out=v.reading)
+    v.reading += ways[:, 2]
+    xp.matmul(v.reading, v.rows_after, out=v.reads)
+
+
+def read_back(xp, tw, v, d, g):
+    """From the gradients of the reads to those of the weightings, of keys, strengths and modes.
+
+    ``g.dmemory`` is completed: with what reading, what addressing, and what the write head of the step
+    after this one add to it.
+    """
+    dreading = g.dreading
+    dreading += xp.matmul(g.dreads, v.memory_after, out=g.over_reading)
+    over_ways = dreading[:, None]
+    dmodes, modes = g.dmodes, v.modes
+    tw.dot(over_ways, v.ways, dmodes)
+    for _ in range(2):
+        dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 1, g.mean_of_modes)
+    xp.multiply(dmodes, modes, out=d.dmodes)
+    xp.multiply(over_ways, v.modes_of_rows, out=g.dways)
+    content_back(
+        xp, tw, g.dalike, v.alike, v.cosine, v.read_keys, v.read_slope, v.rows_after, v.inverse_after,
+        d.readers, g,
+    )  # fmt: skip
+    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads, v.read_keys, v.reading
+    pull_on_memory(xp, tw, v.memory_after, d.inverse_squared_after, g)
+
+
+def pull_on_memory(xp, tw, memory, inverse_squared, g):
+    """Add to the gradient of a memory what all that looked at it left behind."""
+    g.dmemory += xp.matmul(g.left_columns, g.right, out=g.change)
+    scale = tw.add(g.pulled, 1, g.scale)
+    scale *= inverse_squared
+    g.dmemory -= xp.multiply(memory, scale, out=g.change)
+
+
+def link_back(xp, tw, v, g):
+    """Through read weightings along the links, the links and the precedence, to before the write."""
+    dlink, over, dwriting, dprecedence = g.dlink, g.over_links, g.dwriting, g.dprecedence
+    g.dways[:, 1] = v.reading_before
+    dlink += xp.matmul(g.read_and_onwards_columns, g.back_and_read, out=over)
+    xp.matmul(g.donwards, v.link_after, out=g.dreading)
+    g.dreading += xp.matmul(g.dback, v.link_turned, out=g.over_reading)
+    g.diagonal[...] = 0
+    dwriting += dprecedence
+    tw.dot(dprecedence, v.precedence, g.one_flat)
+    dwriting -= g.one
+    xp.matmul(dlink, v.precedence_column, out=g.over_column)
+    dwriting += g.column_as_row
+    xp.multiply(dlink, v.link, out=over)
+    xp.matmul(over, g.ones_column, out=g.over_column)
+    dwriting -= g.column_as_row
+    dwriting -= xp.matmul(g.ones_row, over, out=g.over_row)
+    dprecedence *= v.untouched
+    dprecedence += xp.matmul(v.writing, dlink, out=g.over_row)
+    dlink *= xp.matmul(v.unwritten_columns, v.written, out=over)

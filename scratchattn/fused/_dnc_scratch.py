@@ -1,0 +1,114 @@
+"""The buffers of ``fused/dnc.py`` on the way back, as ``_dnc_buffers`` has them on the way forward."""
+
+from types import SimpleNamespace
+
+from ..backend import array_module
+from ._dnc_buffers import lease
+
+
+def lease_backward(like, sizes):
+    """What a pullback needs while it runs."""
+    return lease("backward", like, sizes, _buffers)
+
+
+def _buffers(like, s):
+    xp = array_module(like)
+    t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.columns()["read_modes"].stop
+
+    def new(*shape):
+        return xp.empty_like(like, shape=shape, order="C")
+
+    g = SimpleNamespace(
+        dsums=new(t, b, s.gates),
+        slopes=new(t, 4, b, s.units) if s.recurrent else new(t, b, s.units),
+        draw=new(t, b, p),
+        head_slopes=new(t, b, p),
+        key_pull=new(t, b, r + 1),  # slope of the logits by the square of a key's length
+        inverse_squared=new(t + 1, b, 1, n),
+        freeing=new(t, b, r, n),  # d usage by each factor of what is kept, by what is freed
+        by_writing=new(t, b, n),  # d usage by the write weighting
+        by_usage=new(t, b, n),
+        dcarried=new(b, s.features + s.units),
+        back_to_carried=new(s.gates, s.features + s.units * s.recurrent),  # transposed weights
+        back_to_hidden=new(p, s.units),
+        dproduct_and_memory=new(b, 2 * w, n),
+        dusage=new(b, n),
+        dlink=new(b, n, n),
+        dprecedence=new(b, 1, n),
+        dwriting=new(b, 1, n),
+        dreading=new(b, r, n),
+        dways=new(b, 3, r, n),  # back, alike, onwards; then the read weightings stand in the middle
+        dsources=new(2, b, n),
+        dtaking=new(b, 2),
+        dmodes=new(b, 3, r),
+        left=new(b, 2 * r + 1, w),  # reads, read keys, the write key of the step after
+        right=new(b, 2 * r + 1, n),
+        pulled=new(b, r + 1, n),
+        scale=new(b, 1, n),
+        change=new(b, w, n),
+        asked=new(b, n + 1),
+        level=new(b, n),
+        over_rows=new(b, n),
+        over_row=new(b, 1, n),
+        over_column=new(b, n, 1),
+        over_reading=new(b, r, n),
+        over_links=new(b, n, n),
+        over_modes=new(b, 3, r),
+        over_keys=new(b, r + 1, w),
+        over_units=new(b, s.units),
+        mean_of_modes=new(b, 1, r),
+        mean=new(b, r + 1, 1),
+        one=new(b, 1, 1),
+        ones_column=new(n, 1),
+        ones_row=new(1, n),
+    )
+    g.one_flat, g.column_as_row = g.one[:, :, 0], g.over_column.reshape(b, 1, n)
+    g.ones_column[...], g.ones_row[...], g.asked[:, n] = 1, 1, 0
+    g.dproduct, g.dmemory = g.dproduct_and_memory[:, :w], g.dproduct_and_memory[:, w:]
+    g.dreads = g.dcarried[:, : s.features].reshape(b, r, w)
+    g.dhidden = g.dcarried[:, s.features :]
+    g.dback, g.dalike, g.donwards = (g.dways[:, j] for j in range(3))
+    around = g.dways.reshape(b, 3 * r, n)
+    g.back_and_read, g.read_and_onwards_columns = around[:, : 2 * r], around[:, r:].swapaxes(1, 2)
+    g.diagonal = g.dlink.reshape(b, n * n)[:, :: n + 1]
+    g.dallocation, g.dallocation_flat = g.dsources[0], g.dsources[0].reshape(-1)
+    g.dcontent = g.dsources[1][:, None]
+    g.doublings = [(g.level[:, :-m], g.level[:, m:], g.over_rows[:, m:]) for m in s.reaches()]
+    g.left_reads, g.left_keys, g.left_write_key = g.left[:, :r], g.left[:, r : 2 * r], g.left[:, 2 * r :]
+    g.left_of_readers, g.right_of_readers = g.left[:, : 2 * r], g.right[:, : 2 * r]
+    g.pulled_by_readers = g.pulled[:, :r]
+    g.right_reads, g.left_columns = g.right[:, :r], g.left.swapaxes(1, 2)
+    g.states = (g.dcarried, g.dmemory, g.dusage, g.dlink, g.dprecedence, g.dwriting, g.dreading)
+    if s.recurrent:
+        g.shown_slopes, g.dcell, g.dgates = new(t, b, s.units), new(b, s.units), new(4, b, s.units)
+        g.dinput, g.dforget, g.doutput, g.dcandidate = g.dgates
+        g.states += (g.dcell,)
+    g.views = [_views(g, s, i) for i in range(t)]
+    return g
+
+
+def _views(g, s, t):
+    b, r, w, c, draw = s.batch, s.reads, s.width, s.columns(), g.draw[t]
+    d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t], head_slopes=g.head_slopes[t])
+    if s.recurrent:
+        d.dsums_apart, d.shown_slopes = d.dsums.reshape(b, 4, s.units).swapaxes(0, 1), g.shown_slopes[t]
+    d.readers = _searching(g, slice(0, r), draw[:, c["read_keys"]].reshape(b, r, w), t, r)
+    d.readers.dstrength = draw[:, c["read_strengths"]]
+    d.writer = _searching(g, slice(r, r + 1), draw[:, c["write_keys"]].reshape(b, 1, w), t, r)
+    d.writer.dstrength = draw[:, c["write_strengths"]]
+    d.dchanging_columns = draw[:, c["changes"], None]
+    d.dfree, d.dwrite = draw[:, c["free_gates"]], draw[:, c["write_gates"].start]
+    d.dallocate = draw[:, c["allocation_gates"].start]
+    d.dmodes = draw[:, c["read_modes"]].reshape(b, r, 3).swapaxes(1, 2)
+    d.freeing, d.by_writing, d.by_usage = g.freeing[t], g.by_writing[t], g.by_usage[t]
+    d.inverse_squared_after = g.inverse_squared[t + 1]
+    return d
+
+
+def _searching(g, heads, dkey, t, r):
+    """What ``content_back`` writes to, for some of the heads."""
+    return SimpleNamespace(
+        dkey=dkey, key_pull=g.key_pull[t, :, heads], mean=g.mean[:, heads], mean_flat=g.mean[:, heads, 0],
+        over_keys=g.over_keys[:, heads], pulled=g.pulled[:, heads],
+        dcosine=g.right[:, r + heads.start : r + heads.stop],
+    )  # fmt: skip
