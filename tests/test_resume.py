@@ -26,6 +26,7 @@ from scratchattn.training import (
     replay,
     train,
 )
+from scratchattn.training.step import tree_sum
 
 KILLS = int(os.environ.get("SCRATCHATTN_KILLS", "10"))  # 100 for the full count
 TASK = Copy(bits=2, shortest=1, longest=4)
@@ -208,6 +209,23 @@ def test_shards_change_no_mean_and_no_bit_by_who_computes_them():
 
     params, found = train(MODEL, TASK, settings, group=Reversed(), quiet=True)
     assert (params.flat == alone.flat).all() and told(found) == told(events)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 5, 6, 7, 8, 12, 31, 64])
+def test_a_sum_over_shards_has_branches_for_any_power_of_two(shards):
+    rows = np.random.default_rng(shards).normal(size=(shards, 50)).astype(np.float32)
+    whole = tree_sum(rows + 0, shards)
+    np.testing.assert_allclose(whole, rows.astype(float).sum(0), rtol=0, atol=1e-5)
+    parts = 1
+    while 2 * parts <= shards:
+        parts *= 2
+        ends = [part * shards // parts for part in range(parts + 1)]
+        sums = [
+            tree_sum(rows[a:b] + 0, shards, k, parts) for k, (a, b) in enumerate(itertools.pairwise(ends))
+        ]
+        while len(sums) > 1:
+            sums = [a + b for a, b in zip(sums[::2], sums[1::2])]
+        assert (sums[0] == whole).all()
 
 
 def test_what_is_not_finite_is_named_and_kept(tmp_path):

@@ -1,7 +1,7 @@
 """One update: the loss of a batch, its gradient, the bounds on it, the optimiser's step.
 
-A batch in several shards has the gradient of its shards' mean, added in the order of the shards whoever
-computed them; so one process, and many that share the shards, make the same bits.
+A batch in several shards has the gradient of its shards' mean, added in one order whoever computed them; so
+one process, and many that share the shards, make the same bits.
 """
 
 import numpy as np
@@ -24,8 +24,8 @@ class Alone:
         return range(shards)
 
     def total(self, rows):
-        """Rows (own shards, n) of this process -> the sum (n) of all shards, added in their order."""
-        return in_order(rows)
+        """Rows (own shards, n) of this process, overwritten -> the sum (n) of those of all shards."""
+        return tree_sum(rows, len(rows))
 
     def gathered(self, rows):
         """Rows (own shards, n) of this process -> those of all shards, in order."""
@@ -81,12 +81,23 @@ def derive_shards(model, task, params, batches, states, settings, group):
     return float(means[0]), named, Params(params.shapes, total), after
 
 
-def in_order(rows):
-    """The sum of ``rows``, first to last: the same bits whoever adds."""
-    total = rows[0] + 0
-    for row in rows[1:]:
-        total += row
-    return total
+def tree_sum(rows, shards, part=0, parts=1):
+    """The sum of ``rows``, which it overwrites: of all shards, or of the part that has these.
+
+    Halves are added to halves, whoever adds: part k of a power of two of parts, from shard
+    ``k * shards // parts`` on, is a branch of the tree, and the same bits come out for any such number.
+    """
+    first = part * shards // parts
+
+    def branch(part, parts):
+        low, high = part * shards // parts, (part + 1) * shards // parts
+        total = rows[low - first]
+        if high - low > 1:
+            total = branch(2 * part, 2 * parts)
+            total += branch(2 * part + 1, 2 * parts)
+        return total
+
+    return branch(part, parts)
 
 
 def bound(gradient, settings):
