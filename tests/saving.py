@@ -1,8 +1,10 @@
 """What the tests of checkpoints share: a few of them, and other processes."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,21 @@ def run(*words):
     """Another process."""
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+
+
+@contextmanager
+def group(*command, environment=()):
+    """A process in a group of its own, of which nothing is left at the end."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        list(map(str, command)), env=ENVIRONMENT | dict(environment), start_new_session=True, **pipes
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def python(*words):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from scratchattn.training import (
     NotFinite,
     RunRefused,
     Settings,
+    newest,
     read_log,
     replay,
     train,
@@ -171,6 +173,24 @@ def test_asked_to_end_a_run_saves_and_says_how_to_go_on(number, tmp_path):
     assert read_log(tmp_path / "asked" / "log.jsonl")[-1]["event"] == "stopped"
     params, found = train(MODEL, TASK, settings, tmp_path / "asked", resume=True, quiet=True)
     assert (params.flat == whole.flat).all() and told(found) == told(events)
+
+
+@pytest.mark.parametrize(("pause", "ends"), [(0.0, Interrupted), (0.3, KeyboardInterrupt)])
+def test_an_echo_is_the_same_wish_and_a_second_one_ends_at_once(pause, ends, tmp_path, monkeypatch):
+    from scratchattn.training import interruption
+
+    monkeypatch.setattr(interruption, "ECHO", 0.2)
+
+    def ask(step, params, metrics):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(pause)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(MODEL, TASK, Settings(**SHORT), tmp_path, watch=ask, quiet=True)
+    assert caught.type is ends
+    assert newest(tmp_path).step == (6 if ends is Interrupted else 4)
 
 
 def test_the_best_parameters_are_selected_and_tested():

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from saving import ENVIRONMENT, posix, run
+from saving import group, posix, run
 
 from scratchattn import cli
 from scratchattn.training import RunRefused, plan, read_log, sweep
@@ -25,10 +24,7 @@ FATAL = f"{Path(__file__).with_name('fatal_task.py')}:Fatal"
 
 def started(*words):
     """The command in a process group of its own."""
-    command = [sys.executable, "-m", "scratchattn", "sweep", *map(str, words)]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return group(sys.executable, "-m", "scratchattn", "sweep", *words)
 
 
 def states(rows):
@@ -53,7 +49,7 @@ def wait_for(condition, process, seconds=120):
 
 def test_a_plan_is_every_combination_once(tmp_path):
     runs = plan(
-        tmp_path, "ntm", "copy", over={"rows": [6, 8, 8], "learning_rate": ["1e-3", 1e-2]}, seeds="0-1,3"
+        tmp_path, "ntm", "copy", over={"rows": [6, 8, "8"], "learning_rate": ["1e-3", 1e-2]}, seeds="0-1,3"
     )
     assert len(runs) == 2 * 2 * 3 == len({run.directory for run in runs})
     assert [run.varied for run in runs[::3]] == [
@@ -116,10 +112,9 @@ def test_the_directory_of_a_run_is_none_of_a_sweep(tmp_path):
 def test_a_sweep_of_16_killed_half_way_finishes_without_repeating_a_run(tmp_path):
     words = ["ntm", "copy", *WORDS, "--over", "learning_rate=1e-4,1e-3,1e-2,1e-1", "--seeds", "0-3"]
     words += ["--out", tmp_path / "s", "--jobs", "2"]
-    first = started(*words)
-    wait_for(lambda: len(ended(tmp_path / "s" / "runs")) >= 8, first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
+    with started(*words) as first:
+        wait_for(lambda: len(ended(tmp_path / "s" / "runs")) >= 8, first)
+        os.killpg(first.pid, signal.SIGKILL)
     before = ended(tmp_path / "s" / "runs")
     assert 8 <= len(before) < 16
     again = run("-m", "scratchattn", "sweep", *words, "--json")
@@ -163,13 +158,13 @@ def test_a_killed_worker_loses_only_its_own_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_end_a_sweep_lets_its_runs_save(number, tmp_path):
     words = ["ntm", "copy", *WORDS, "--set=steps=100000", "--set=checkpoint_every=0", "--over", "clip=1,2,3"]
-    process = started(*words, "--jobs", "2", "--out", tmp_path / "s")
     logs = tmp_path / "s" / "runs"
-    wait_for(lambda: sum(path.stat().st_size > 0 for path in logs.glob("*/log.jsonl")) == 2, process)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    with started(*words, "--jobs", "2", "--out", tmp_path / "s") as process:
+        wait_for(lambda: sum(path.stat().st_size > 0 for path in logs.glob("*/log.jsonl")) == 2, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"stopped with 0 of 3 runs finished; the same command goes on" in said and b"Traceback" not in said
+    assert "stopped with 0 of 3 runs finished; the same command goes on" in said and "Traceback" not in said
     found = [read_log(path)[-1]["event"] for path in logs.glob("*/log.jsonl")]
     assert found == ["stopped"] * 2 and len(list(logs.glob("*/checkpoints/*.npz"))) == 2
 
@@ -202,7 +197,7 @@ def test_a_failed_run_is_in_the_table_and_in_the_exit_status(tmp_path, capsys):
         "done",
         "failed",
     ]
-    assert [group["failed"] for group in report["summary"]] == [0, 1]
+    assert [each["failed"] for each in report["summary"]] == [0, 1]
     assert report["summary"][0]["median"] == report["rows"][0]["metrics"]["wrong_bits"]
 
 

@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from ..backend import THREADS
-from .archive import Damaged
-from .run_directory import RunRefused, finished, holds_run, locked, write_config
+from .run_directory import RunRefused, holds_run, locked, write_config
 from .whole_file import make_directory
 
 STOPPED = "stopped"  # why a run has not ended that was asked to
@@ -88,8 +87,6 @@ def perform(directory, config, children=None, ending=None):
             _wait_until_free(directory, ending)
             if ending.is_set():
                 return STOPPED
-            if _is_finished(directory):
-                return None
             status, said = _train(directory, set() if children is None else children, ending)
             if status >= 0:
                 break
@@ -98,13 +95,6 @@ def perform(directory, config, children=None, ending=None):
     if status < 0:
         return STOPPED if ending.is_set() else f"killed by {signal.Signals(-status).name}, twice"
     return {0: None, 130: STOPPED}.get(status, said or f"exit status {status}")
-
-
-def _is_finished(directory):
-    try:
-        return finished(directory) is not None
-    except Damaged:
-        return False  # who goes on with it says what is wrong
 
 
 def _train(directory, children, ending):
