@@ -35,8 +35,6 @@ ALPHABET = STANDARD | LETTERS
 FUSED_ALPHABET = ALPHABET | frozenset(
     "add copyto divide empty_like maximum multiply negative reciprocal subtract".split()
 )
-# What tells libraries of linear algebra, once they are loaded, how many threads they may take.
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 _SCALARS = frozenset((bool, int, float, complex, type(None)))
 _OWNERS = {}  # array type -> its library

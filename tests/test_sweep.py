@@ -14,6 +14,7 @@ from saving import group, posix, run
 from scratchattn import cli
 from scratchattn.training import RunRefused, plan, read_log, sweep
 from scratchattn.training.run_directory import locked
+from scratchattn.training.sweeps import row
 from scratchattn.training.workers import perform
 
 TINY = ["rows=6", "width=3", "units=5", "bits=2", "longest=3", "eval_batches=1", "eval_batch=2", "steps=40"]
@@ -167,6 +168,15 @@ def test_asked_to_end_a_sweep_lets_its_runs_save(number, tmp_path):
     assert "stopped with 0 of 3 runs finished; the same command goes on" in said and "Traceback" not in said
     found = [read_log(path)[-1]["event"] for path in logs.glob("*/log.jsonl")]
     assert found == ["stopped"] * 2 and len(list(logs.glob("*/checkpoints/*.npz"))) == 2
+
+
+def test_a_run_without_its_last_checkpoint_has_not_finished(tmp_path):
+    runs = plan(tmp_path, "ntm", "copy", wishes=TINY)
+    (before,) = sweep(runs)
+    (runs[0].directory / "checkpoints" / "step-00000040.npz").unlink()
+    assert row(runs[0])["state"] == "waiting"  # although its log tells of the end
+    (after,) = sweep(runs)
+    assert after["sha256"] == before["sha256"] and row(runs[0])["state"] == "done"
 
 
 @posix

@@ -20,7 +20,6 @@ import time
 from importlib import import_module
 
 from .. import __version__
-from ..backend import THREADS
 from .verb import Failed, Misuse, Screen, valid_json
 
 VERBS = {
@@ -39,6 +38,7 @@ VERBS = {
     ),
     "gradcheck": ("check", "errors", "mutate", "vectors", "verify"),
 }
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 HESITATION = 3.0  # seconds
 ABOUT = {
     "scratchattn": "Attention and memory written out: forward, backward, and the proof that they match.",

@@ -16,7 +16,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from ..backend import THREADS
 from .run_directory import RunRefused, holds_run, locked, write_config
 from .whole_file import make_directory
 
@@ -101,7 +100,7 @@ def _train(directory, children, ending):
     """(exit status, last line on standard error) of the process that goes on with the run."""
     command, environment = another("train", "--resume", str(directory), "--json")
     child = subprocess.Popen(
-        command, env=dict.fromkeys(THREADS, "1") | environment,
+        command, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
