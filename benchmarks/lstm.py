@@ -1,7 +1,8 @@
-"""One forward and backward pass of an LSTM layer over a sequence, ours against PyTorch's own.
+"""One forward and backward pass of an LSTM layer over a sequence, ours against others.
 
 100 steps of 128 features into 128 units, float32.  ``torch_library`` is ``nn.LSTM``, whose two biases are
-made one: the second is zero and has no gradient.  Gradients are those of all inputs.
+made one: the second is zero and has no gradient.  ``jax_jit`` is a compiled scan with the products of the
+input outside it.  Gradients are those of all inputs.
 """
 
 import numpy as np
@@ -11,7 +12,8 @@ from scratchattn.fused.lstm import lstm_sequence
 from scratchattn.nn.lstm import lstm_shapes
 
 BATCHES = (1, 8, 32)
-PEERS = ("torch_library",)
+PEERS = ("torch_library", "jax_jit")
+ENGINE = "fused"
 SETTING = {"T": 100, "inputs": 128, "units": 128}
 NAMES = ("x", "hidden", "cell", "input_weights", "hidden_weights", "bias")
 
@@ -40,15 +42,22 @@ def gradients(inputs, cotangent):
 def peer(name, batch):
     """The same of a peer."""
     inputs, cotangent = data(batch)
-    net, leaves = torch_lstm(inputs)
-    return lambda: torch_gradients(net, leaves, cotangent)
+    if name == "jax_jit":
+        return jax_gradients(inputs, cotangent)
+    return torch_gradients(*torch_lstm(inputs), cotangent)
 
 
 def gradient_error(name, batch):
     """Largest difference of all gradients in float64, relative to each one's largest entry."""
     inputs, cotangent = data(batch, "float64")
+    if name == "jax_jit":
+        import jax
+
+        with jax.enable_x64(True):
+            theirs = [np.asarray(g) for g in jax_gradients(inputs, cotangent)()]
+    else:
+        theirs = _in_our_order(torch_gradients(*torch_lstm(inputs), cotangent)())
     found = gradients(inputs, cotangent)
-    theirs = torch_gradients(*torch_lstm(inputs), cotangent)
     return max(float(abs(a - b).max() / abs(b).max()) for a, b in zip(found, theirs, strict=True))
 
 
@@ -72,13 +81,39 @@ def torch_lstm(inputs):
 
 
 def torch_gradients(net, leaves, cotangent):
+    """A function that makes one step."""
     import torch
 
-    out, _ = net(leaves[0], (leaves[1], leaves[2]))
-    found = torch.autograd.grad(out, leaves, torch.from_numpy(cotangent))
+    cotangent = torch.from_numpy(cotangent)
+    return lambda: torch.autograd.grad(net(leaves[0], (leaves[1], leaves[2]))[0], leaves, cotangent)
+
+
+def _in_our_order(found):
     x, hidden, cell, *weights = [a.numpy() for a in found]
-    units = hidden.shape[-1]
-    return [x, hidden[0], cell[0], *[_turned(a.T, units, [0, 1, 3, 2]) for a in weights]]
+    return [x, hidden[0], cell[0], *[_turned(a.T, hidden.shape[-1], [0, 1, 3, 2]) for a in weights]]
+
+
+def jax_gradients(inputs, cotangent):
+    """A function that makes one step."""
+    import jax
+    import jax.numpy as jnp
+
+    units = SETTING["units"]
+
+    def hidden_over_time(x, hidden, cell, input_weights, hidden_weights, bias):
+        def one(state, z):
+            hidden, cell = state
+            z = z + hidden @ hidden_weights
+            i, f, o = jnp.split(jax.nn.sigmoid(z[:, : 3 * units]), 3, axis=1)
+            cell = f * cell + i * jnp.tanh(z[:, 3 * units :])
+            hidden = o * jnp.tanh(cell)
+            return (hidden, cell), hidden
+
+        return jax.lax.scan(one, (hidden, cell), x @ input_weights + bias)[1]
+
+    step = jax.jit(lambda inputs, cotangent: jax.vjp(hidden_over_time, *inputs)[1](cotangent))
+    inputs, cotangent = [jnp.asarray(a) for a in inputs], jnp.asarray(cotangent)
+    return lambda: jax.block_until_ready(step(inputs, cotangent))
 
 
 def _turned(array, units, order):

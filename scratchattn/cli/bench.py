@@ -2,27 +2,26 @@
 
 The cases are the files of ``benchmarks/`` in a clone.  Ours and the peers take turns, one step
 each, round after round; CPU time, the median counts.  Gradients are compared in the same run.
+
+A case has ``BATCHES``, ``PEERS``, ``SETTING``, ``ENGINE``, ``ours(batch)`` and ``peer(name, batch)``, which
+return a function that makes one step, and ``gradient_error(name, batch)``.  ``published_NAME.py`` adapts the
+clone of a public repository: ``CASE``, ``peer(folder, batch)``, ``gradient_error(folder, batch)``.
 """
 
+import functools
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from ..report.environment import blas
-from . import verb
+from . import timing, verb
 
-ONE_THREAD = {
-    **dict.fromkeys(
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-    ),
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
-WARM_UP = 2  # rounds that do not count
+LIBRARIES = ("torch", "jax")
+WHEN_ASKED = ("torch_compile",)  # it compiles for minutes
+PUBLISHED = "published_"
 
 
 def add_parser(verbs):
@@ -33,16 +32,34 @@ def add_parser(verbs):
         "time our steps against those of others, side by side",
         "Run inside a clone: the cases are the files of benchmarks/.  JSON keys: machine {blas,\n"
         "blas_architecture, threads}, rows [{case, batch, ours_ms, peer, peer_ms, ratio, rounds,\n"
-        "gradient_error, setting, dtype, device, engine, ours_mib, peer_mib}].  A ratio above one: we are\n"
-        "faster.",
+        "gradient_error, setting, dtype, device, engine, ours_mib, peer_mib, peer_version}].  A ratio above\n"
+        "one: we are faster.",
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="names of cases; all without any")
     parser.add_argument(
         "--peers",
-        help="comma-separated: torch_eager, or torch for all of PyTorch; none; installed ones without",
+        help="comma-separated: torch_eager, or torch for all of PyTorch; none.  Without it those that are "
+        "installed, but for torch_compile, which takes minutes to begin",
     )
+    parser.add_argument(
+        "--published", action="append", default=[], metavar="NAME=DIR",
+        help="a clone of a public repository as a peer: pytorch_ntm=DIR; may be given again",
+    )  # fmt: skip
     parser.add_argument("--batch", type=int, action="append", help="a batch size; may be given again")
     parser.add_argument("--rounds", type=int, default=11)
+
+
+class Peer(NamedTuple):
+    """Who is compared with ours in a case."""
+
+    name: str
+    step: Any
+    """A function of the batch size that makes one of no argument, which makes a step."""
+    error: Any
+    """A function of the batch size: how far its gradients are from ours."""
+    version: str | None
+    asked: bool
+    """Whether somebody named it; else it is left out where it does not run."""
 
 
 def run(args, screen):
@@ -51,32 +68,23 @@ def run(args, screen):
 
     if args.rounds < 1:
         raise verb.Misuse(f"--rounds must be at least 1, got {args.rounds}")
-    chosen = _chosen(args)
-    for name in chosen:
-        _peers(_load(name), args.peers)  # refused here and not in the child
-    if os.environ.get("SCRATCHATTN_BENCH_CHILD") != "1":
-        words = [*args.cases, *(["--peers", args.peers] if args.peers else []), "--rounds", str(args.rounds)]
-        words += [word for batch in args.batch or () for word in ("--batch", str(batch))]
-        command, environment = another("bench", *words, "--json")
-        environment |= ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
-        child = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
-        if child.returncode:
-            raise RuntimeError(f"the timing process ended with {child.returncode}")
-        report = json.loads(child.stdout)
-        _say(report, screen)
-        return report, 0
-    rows = [row for name in chosen for row in _rows(name, _load(name), args)]
-    return {"machine": machine(), "rows": rows}, 0
-
-
-def machine():
-    """The BLAS that NumPy calls, the kernels that it chose, and its threads."""
-    pool = blas()[0]
-    return {
-        "blas": f"{pool['library']} {pool['version']}",
-        "blas_architecture": pool["architecture"],
-        "threads": pool["threads"],
-    }
+    if any(batch < 1 for batch in args.batch or ()):
+        raise verb.Misuse(f"--batch must be at least 1, got {min(args.batch)}")
+    cases = {name: _load(name) for name in _chosen(args)}
+    peers = _peers(cases, args)  # refused here and not in the child
+    if os.environ.get("SCRATCHATTN_BENCH_CHILD") == "1":
+        return {"machine": timing.machine(), "rows": list(_rows(cases, peers, args))}, 0
+    words = [*args.cases, "--rounds", str(args.rounds), *(["--peers", args.peers] if args.peers else [])]
+    words += [word for batch in args.batch or () for word in ("--batch", str(batch))]
+    words += [word for each in args.published for word in ("--published", each)]
+    command, environment = another("bench", *words, "--json")
+    environment |= timing.ONE_THREAD | {"SCRATCHATTN_BENCH_CHILD": "1"}
+    child = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    if child.returncode:
+        raise verb.Failed(f"the timing process ended with {child.returncode}")
+    report = json.loads(child.stdout)
+    _say(report, screen)
+    return report, 0
 
 
 def _folder():
@@ -84,7 +92,7 @@ def _folder():
 
 
 def _chosen(args):
-    known = sorted(path.stem for path in _folder().glob("[a-z]*.py"))
+    known = sorted(p.stem for p in _folder().glob("[a-z]*.py") if not p.stem.startswith(PUBLISHED))
     for name in args.cases:
         if name not in known:
             raise verb.Misuse(
@@ -94,81 +102,108 @@ def _chosen(args):
 
 
 def _load(name):
-    spec = util.spec_from_file_location(f"benchmarks_{name}", _folder() / f"{name}.py")
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module of that name in ``benchmarks/``."""
+    if (folder := str(_folder())) not in sys.path:
+        sys.path.insert(0, folder)
+    return import_module(name)
 
 
-def _peers(case, wanted):
-    """The peers of ``case`` that are asked for; without a wish, those that are installed."""
-    if wanted == "none":
-        return []
-    if wanted is None:
-        return [p for p in case.PEERS if util.find_spec(p.partition("_")[0])]
-    words = [word for word in wanted.split(",") if word]
-    for word in words:
-        library = word.partition("_")[0]
-        if not any(p == word or p.partition("_")[0] == word for p in case.PEERS):
-            raise verb.Misuse(f"no peer is called {word!r}; there are {', '.join(case.PEERS)}")
-        if not util.find_spec(library):
-            raise verb.Misuse(f"the peer {word} needs {library}: install scratchattn[peers]")
-    return [p for p in case.PEERS if p in words or p.partition("_")[0] in words]
+def _peers(cases, args):
+    """case -> list of Peer: those asked for; without a wish, those whose library is installed."""
+    found: dict[str, list[Peer]] = {name: [] for name in cases}
+    known = list(dict.fromkeys(peer for case in cases.values() for peer in case.PEERS))
+    words = None if args.peers is None else [word for word in args.peers.split(",") if word]
+    for word in words or ():
+        wanted = [peer for peer in known if word in (peer, peer.partition("_")[0])]
+        if not wanted and word != "none":
+            raise verb.Misuse(
+                f"no peer is called {word!r}{verb.nearest(word, known)}; there are {', '.join(known)}"
+            )
+        if missing := [library for library in map(_library, wanted) if library and not _installed(library)]:
+            raise verb.Misuse(f"the peer {word} needs {missing[0]}: install scratchattn[peers]")
+    for name, case in cases.items():
+        for peer in case.PEERS:
+            library = _library(peer)
+            if words is None and (peer in WHEN_ASKED or (library and not _installed(library))):
+                continue
+            if words is None or peer in words or peer.partition("_")[0] in words:
+                step, error = functools.partial(case.peer, peer), functools.partial(case.gradient_error, peer)
+                version = metadata.version(library) if library else None
+                found[name].append(Peer(peer, step, error, version, words is not None))
+    for text in args.published:
+        adapter, folder = _published(text, cases)
+        step, error = (functools.partial(each, folder) for each in (adapter.peer, adapter.gradient_error))
+        found[adapter.CASE].append(Peer("published", step, error, text.partition("=")[0], True))
+    return found
 
 
-def _rows(name, case, args):
-    peers = _peers(case, args.peers)
-    if any(p.startswith("torch") for p in peers):
+def _library(peer):
+    """The library that a peer needs, or None."""
+    return next((library for library in LIBRARIES if peer.startswith(library)), None)
+
+
+def _installed(library):
+    return util.find_spec(library) is not None
+
+
+def _published(text, cases):
+    """(adapter, folder) of NAME=DIR."""
+    name, equals, folder = text.partition("=")
+    known = sorted(path.stem.removeprefix(PUBLISHED) for path in _folder().glob(f"{PUBLISHED}*.py"))
+    if not equals or name not in known:
+        raise verb.Misuse(f"--published takes NAME=DIR, NAME one of {', '.join(known)}, got {text!r}")
+    if not Path(folder).is_dir():
+        raise verb.Misuse(f"--published {name}: there is no directory {folder}")
+    if not _installed("torch"):
+        raise verb.Misuse(f"--published {name} needs torch: install scratchattn[peers]")
+    adapter = _load(f"{PUBLISHED}{name}")
+    if adapter.CASE not in cases:
+        raise verb.Misuse(f"--published {name} goes with the case {adapter.CASE}")
+    return adapter, Path(folder).resolve()
+
+
+def _rows(cases, peers, args):
+    if any((peer.name + (peer.version or "")).count("torch") for each in peers.values() for peer in each):
         import torch
 
         torch.set_num_threads(1)
-    for batch in args.batch or case.BATCHES:
-        print(f"{name}, batch {batch}", file=sys.stderr, flush=True)
-        contestants = {"ours": case.ours(batch)} | {peer: case.peer(peer, batch) for peer in peers}
-        seconds = interleaved(contestants, args.rounds)
-        mib = {who: peak_mib(step) for who, step in contestants.items()}
-        facts = {
-            "case": name, "batch": batch, "ours_ms": 1e3 * seconds["ours"], "rounds": args.rounds,
-            "setting": case.SETTING, "dtype": "float32", "device": "cpu", "engine": "fused",
-            "ours_mib": mib["ours"],
-        }  # fmt: skip
-        for peer in peers or [None]:
-            theirs = peer and {
-                "peer_ms": 1e3 * seconds[peer],
-                "ratio": seconds[peer] / seconds["ours"],
-                "gradient_error": case.gradient_error(peer, batch),
-                "peer_mib": mib[peer],
-                "peer_version": metadata.version(peer.partition("_")[0]),
-            }
-            yield facts | {"peer": peer} | (theirs or {})
+    for name, case in cases.items():
+        for batch in args.batch or case.BATCHES:
+            print(f"{name}, batch {batch}", file=sys.stderr, flush=True)
+            yield from _case(name, case, batch, peers[name], args.rounds)
 
 
-def interleaved(contestants, rounds):
-    """Median CPU seconds of each, one step of each per round, after a warm-up."""
-    seconds = {name: [] for name in contestants}
-    for turn in range(WARM_UP + rounds):
-        for name, step in contestants.items():
-            start = time.process_time()
+def _case(name, case, batch, peers, rounds):
+    """A row for each of ``peers``; one without a peer where there is none."""
+    steps = {None: case.ours(batch)}
+    for peer in peers:
+        try:
+            step = peer.step(batch)
             step()
-            if turn >= WARM_UP:
-                seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(all_of) for name, all_of in seconds.items()}
-
-
-def peak_mib(step):
-    """Memory that one more step takes at its peak, above what is held; None where /proc cannot say."""
-    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-    try:
-        clear.write_text("5")  # the high-water mark starts anew
-    except OSError:
-        return None
-
-    def mark(word):
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(word))
-
-    held = mark("VmRSS")
-    step()
-    return round(max(0, mark("VmHWM") - held) / 1024, 2)
+        except Exception as wrong:
+            told = f"{name}: the peer {peer.name} does not run here: {type(wrong).__name__}: {wrong}"
+            if peer.asked:
+                raise verb.Failed(told) from wrong
+            print(told, file=sys.stderr, flush=True)
+        else:
+            steps[peer] = step
+    seconds = timing.interleaved(steps, rounds)
+    mib = {who: timing.peak_mib(step) for who, step in steps.items()}
+    facts = {
+        "case": name, "batch": batch, "ours_ms": 1e3 * seconds[None], "rounds": rounds,
+        "setting": case.SETTING, "dtype": "float32", "device": "cpu", "engine": case.ENGINE,
+        "ours_mib": mib[None],
+    }  # fmt: skip
+    for peer in list(steps)[1:] or [None]:
+        theirs = peer and {
+            "peer": peer.name,
+            "peer_ms": 1e3 * seconds[peer],
+            "ratio": seconds[peer] / seconds[None],
+            "gradient_error": peer.error(batch),
+            "peer_mib": mib[peer],
+            "peer_version": peer.version,
+        }
+        yield facts | (theirs or {"peer": None})
 
 
 def _say(report, screen):
@@ -178,11 +213,11 @@ def _say(report, screen):
         "CPU time, medians"
     )
     screen.say(
-        f"{'case':12} {'batch':>5} {'ours ms':>9}  {'peer':14} {'peer ms':>9} {'ratio':>6}  "
+        f"{'case':18} {'engine':10} {'batch':>5} {'ours ms':>9}  {'peer':14} {'peer ms':>9} {'ratio':>6}  "
         "gradients differ by"
     )
     for row in report["rows"]:
-        line = f"{row['case']:12} {row['batch']:5} {row['ours_ms']:9.2f}"
+        line = f"{row['case']:18} {row['engine']:10} {row['batch']:5} {row['ours_ms']:9.2f}"
         if row["peer"]:
             line += (
                 f"  {row['peer']:14} {row['peer_ms']:9.2f} {row['ratio']:6.2f}  {row['gradient_error']:.1e}"
