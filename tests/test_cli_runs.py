@@ -1,4 +1,4 @@
-"""The verbs that take time, with little of it: train, bench, demo."""
+"""The verbs that take time, with little of it: train, demo."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def test_train_does_not_write_over_a_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, told",
     [
-        (["ntn", "copy"], "no model is called 'ntn'; did you mean ntm?"),
+        (["ntmm", "copy"], "no model is called 'ntmm'; did you mean ntm?"),
         (["ntm", "cpoy"], "no task is called 'cpoy'; did you mean copy?"),
         (["ntm", "copy", "--set", "step=5"], "no setting is called 'step'; did you mean steps"),
         (["ntm", "copy", "--set", "steps"], "--set takes NAME=VALUE, got 'steps'"),
@@ -56,37 +56,6 @@ def test_train_used_wrongly(words, told, tmp_path, capsys):
     assert cli.main(["train", *words, "--out", str(tmp_path / "run")]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_bench_times_us_alone(capsys):
-    status, report = ran(capsys, "bench", "ntm_copy", "--peers", "none", "--rounds", "1", "--batch", "1")
-    assert status == 0
-    assert set(report["machine"]) == {"blas", "blas_architecture", "threads"}
-    assert report["machine"]["threads"] == 1
-    (row,) = report["rows"]
-    assert row["case"] == "ntm_copy" and row["batch"] == 1 and row["ours_ms"] > 0 and row["peer"] is None
-
-
-@pytest.mark.peers
-def test_bench_beside_pytorch(capsys):
-    pytest.importorskip("torch")
-    _, report = ran(capsys, "bench", "ntm_copy", "--peers", "torch", "--rounds", "1", "--batch", "2")
-    (row,) = report["rows"]
-    assert row["peer"] == "torch_eager" and row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
-    assert row["gradient_error"] < 1e-12
-
-
-@pytest.mark.parametrize(
-    "words, told",
-    [
-        (["ntm_cpoy"], "no case is called 'ntm_cpoy'; did you mean ntm_copy?"),
-        (["--peers", "lisp"], "no peer is called 'lisp'"),
-        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
-    ],
-)
-def test_bench_used_wrongly(words, told, capsys):
-    assert cli.main(["bench", *words]) == 2
-    assert told in capsys.readouterr().err
 
 
 def test_a_demo_that_does_not_learn_says_so(tmp_path, capsys, monkeypatch):
