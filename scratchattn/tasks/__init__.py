@@ -5,6 +5,7 @@ size)``, ``loss(outputs, batch)`` in nats, and ``metrics(outputs, batch)``.  Dat
 """
 
 from .associative_recall import AssociativeRecall
+from .babi import Babi
 from .copy import Copy
 from .copy_series import CopySeries
 from .graph import Graph
@@ -14,6 +15,7 @@ from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
 
 TASKS = {
+    "babi": Babi,
     "copy": Copy,
     "copy_series": CopySeries,
     "linkage": Linkage,
@@ -26,6 +28,7 @@ TASKS = {
 __all__ = [
     "TASKS",
     "AssociativeRecall",
+    "Babi",
     "Copy",
     "CopySeries",
     "Graph",

@@ -34,13 +34,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import backend
-from ..backend import array_module
-from ..op import REGISTRY
-from ..ops.choice import where
-from ..ops.losses import softmax_cross_entropy
-from ..ops.shaping import reshape
 from ..refusals import check_settings
+from . import one_hot
 from .bits import BitsTask, answered_last, refuse_disorder
 
 NONE = -1  # a label that is not given
@@ -129,18 +124,11 @@ class Graph(BitsTask):
 
     def loss(self, outputs, batch):
         """Cross-entropy of the asked digits in nats per sequence, a scalar tensor; outputs are logits."""
-        steps, size, _ = batch.targets.shape
-        split = (steps, size, 3 * self.digits, 10)
-        xp = array_module(batch.targets)
-        classes = xp.argmax(xp.reshape(batch.targets, split), axis=-1)
-        nats = softmax_cross_entropy(reshape(outputs, shape=split), classes)
-        return REGISTRY["sum"](where(batch.asked, nats, 0.0)) / float(size)
+        return one_hot.cross_entropy(outputs, batch, 10)
 
     def metrics(self, outputs, batch):
         """``sequence_error`` and ``wrong_triples`` of each sequence, on the host; outputs are logits."""
-        outputs, targets, asked = (backend.to_numpy(a) for a in (outputs, batch.targets, batch.asked))
-        found, right = (a.reshape(*a.shape[:2], -1, 10).argmax(axis=-1) for a in (outputs, targets))
-        wrong = ((found != right).any(axis=-1) & asked[:, :, 0]).sum(axis=0)
+        wrong = one_hot.wrong(outputs, batch, 10).sum(axis=0)
         return {"sequence_error": (wrong > 0).astype(float), "wrong_triples": wrong}
 
 
