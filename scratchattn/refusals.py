@@ -38,7 +38,7 @@ def refuse_no_number(name, value):
 def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
     """TypeError or ValueError, naming class and field, unless every field of a dataclass is what it must be.
 
-    ``at_least``: field -> the least int; ``positive``: fields that are numbers above zero; ``one_of``:
+    ``at_least``: field -> the least int; ``positive``: fields that are finite numbers above zero; ``one_of``:
     field -> what is allowed; ``flags``: fields that are True or False.
     """
     who = type(settings).__name__
@@ -52,8 +52,8 @@ def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
         value = getattr(settings, name)
         if not isinstance(value, (int, float)) or type(value) is bool:
             raise TypeError(f"{who}: {name} must be a number, got {value!r}")
-        if not value > 0:
-            raise ValueError(f"{who}: {name} must be positive, got {value!r}")
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{who}: {name} must be positive and finite, got {value!r}")
     for name, allowed in dict(one_of).items():
         if getattr(settings, name) not in allowed:
             raise ValueError(f"{who}: {name} must be one of {list(allowed)}, got {getattr(settings, name)!r}")

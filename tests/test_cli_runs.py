@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,24 +41,6 @@ def test_train_does_not_write_over_a_run(tmp_path, capsys):
     assert (tmp_path / "log.jsonl").read_text() == "{}\n"
 
 
-@pytest.mark.parametrize(
-    "words, told",
-    [
-        (["ntmm", "copy"], "no model is called 'ntmm'; did you mean ntm?"),
-        (["ntm", "cpoy"], "no task is called 'cpoy'; did you mean copy?"),
-        (["ntm", "copy", "--set", "step=5"], "no setting is called 'step'; did you mean steps"),
-        (["ntm", "copy", "--set", "steps"], "--set takes NAME=VALUE, got 'steps'"),
-        (["ntm", "copy", "--set", "steps=many"], "steps must be int, got 'many'"),
-        (["ntm", "copy", "--set", "steps=0"], "Settings: steps must be at least 1, got 0"),
-        (["ntm", "copy", "--set", "controller=gru"], "NTM: controller must be one of"),
-    ],
-)
-def test_train_used_wrongly(words, told, tmp_path, capsys):
-    assert cli.main(["train", *words, "--out", str(tmp_path / "run")]) == 2
-    assert told in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_demo_that_does_not_learn_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "TRAINING", demo.TRAINING | {"steps": 20, "eval_every": 20})
     monkeypatch.setattr(demo, "_check", lambda screen: {"failed": 0, "rows": []})
@@ -66,6 +49,16 @@ def test_a_demo_that_does_not_learn_says_so(tmp_path, capsys, monkeypatch):
     assert set(report) == {"checks", "training", "report", "seconds"}
     assert report["training"]["wrong_bits"] > report["training"]["target"]
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_demo_takes_a_free_directory_and_can_be_measured_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "TRAINING", demo.TRAINING | {"steps": 2, "eval_batches": 1, "eval_batch": 2})
+    monkeypatch.setattr(demo, "_check", lambda screen: {"failed": 0, "rows": []})
+    monkeypatch.chdir(tmp_path)
+    reports = [ran(capsys, "demo")[1]["report"] for _ in range(3)]
+    assert [str(path.parent) for path in map(Path, reports)] == ["demo", "demo-2", "demo-3"]
+    status, report = ran(capsys, "eval", "demo-2")
+    assert status == 0 and report["step"] == 2
 
 
 def test_the_demo_names_what_it_did_not_check(tmp_path, capsys, monkeypatch):

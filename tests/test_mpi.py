@@ -102,7 +102,7 @@ def test_a_run_goes_on_with_fewer_processes(tmp_path):
         (4, ["ntm", "copy", "--set=batch=4", "--set=shards=2", "--parallel=mpi"],
          "scratchattn: 4 processes share 2 shard(s): set shards to at least 4, or start fewer"),
         (2, ["ntm", "cpoy", "--parallel=mpi"], "scratchattn: no task is called 'cpoy'"),
-        (2, ["ntm", "copy", "--parallel=mpy"], "error: argument --parallel: invalid choice"),
+        (2, ["ntm", "copy", "--parallel=mpy"], "argument --parallel: invalid choice"),
         (2, ["ntm", "copy"], "scratchattn: 2 processes would each train the same run: say --parallel mpi"),
     ],
 )  # fmt: skip

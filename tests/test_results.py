@@ -176,7 +176,6 @@ def test_a_named_seed_that_fails_is_shown_and_is_the_exit_status(tmp_path, monke
         (["ntm_cpoy"], "no row is called 'ntm_cpoy'; did you mean ntm_copy"),
         (["--seeds", "1"], "--seeds, --jobs and --out go with --run"),
         (["--run", "--seeds", "1-"], "seeds must be numbers and spans like 0-9"),
-        (["--run", "--seeds", "1", "--jobs", "0"], "jobs must be at least 1, got 0"),
     ],
 )
 def test_used_wrongly(words, told, capsys):

@@ -91,7 +91,6 @@ def test_a_file_plans_the_same(tmp_path):
         (["--over", "seed=1,2", "--seeds", "0-3"], "seed is given twice"),
         (["--seeds", "three"], "seeds must be numbers and spans like 0-9"),
         (["--seeds", "5-2"], "seeds must be numbers and spans like 0-9"),
-        (["--jobs", "0"], "jobs must be at least 1, got 0"),
         (["--config", "nowhere.toml"], "nowhere.toml cannot be read"),
     ],
 )
@@ -146,7 +145,7 @@ def test_a_killed_worker_loses_only_its_own_run(tmp_path, monkeypatch):
     assert states(rows) == ["done", "done", "failed", "failed"]
     assert sorted(seen) == ["always", "not", "once", "raise"] and (tmp_path / "killed").exists()
     assert rows[2]["reason"] == "killed by SIGKILL, twice"
-    assert rows[3]["reason"] == "RuntimeError: the data are gone"
+    assert rows[3]["reason"].startswith("RuntimeError: the data are gone (fatal_task.py, line ")
     resumed = [[e["event"] for e in read_log(each.directory / "log.jsonl")].count("resumed") for each in runs]
     assert resumed == [0, 1, 1, 0]
     environment = json.loads((runs[0].directory / "config.json").read_text())["environment"]

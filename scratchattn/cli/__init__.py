@@ -10,7 +10,6 @@ target failed.  Wrong use, found while running, raises ``verb.Misuse`` and ends 
 does.  A verb imports what it needs inside ``run``, so that ``--help`` is quick.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -20,7 +19,7 @@ import time
 from importlib import import_module
 
 from .. import __version__
-from .verb import Failed, Misuse, Screen, valid_json
+from .verb import Failed, Misuse, Parser, Screen, in_one_line, valid_json
 
 VERBS = {
     "scratchattn": (
@@ -72,7 +71,7 @@ def pin_threads():
 
 def parser(command):
     """The argument parser of ``command`` with all its verbs."""
-    top = argparse.ArgumentParser(prog=command, description=ABOUT[command])
+    top = Parser(prog=command, description=ABOUT[command])
     top.add_argument("--version", action="version", version=f"scratchattn {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in VERBS[command]:
@@ -119,11 +118,11 @@ def _performed(command, argv):
         sys.stdout.flush()
     except Misuse as wrong:
         screen.progress("")
-        print(f"{command}: {wrong}", file=sys.stderr)
+        print(f"{command}: {in_one_line(wrong)}", file=sys.stderr)
         return 2
     except Failed as failure:
         screen.progress("")
-        print(f"{command}: {failure}", file=sys.stderr)
+        print(f"{command}: {in_one_line(failure)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         screen.progress("")
@@ -132,4 +131,10 @@ def _performed(command, argv):
     except BrokenPipeError:  # the reader, ``head`` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as wrong:
+        if wrong.filename is None:
+            raise
+        screen.progress("")
+        print(f"{command}: {in_one_line(wrong)}", file=sys.stderr)
+        return 2
     return status

@@ -1,13 +1,18 @@
 """What there is: ops, fused ops, models and tasks, each with a line about it and its source."""
 
+import ast
+import dataclasses
 import inspect
 import re
 import sys
+import textwrap
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from pkgutil import iter_modules
 
-from .lookup import REGISTRY
+from ..training import user_file
+from .lookup import REGISTRY, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +44,54 @@ def room(name):
     return [_entry(each, import_module(f"{package.__name__}.{each}")) for each in found]
 
 
+def training():
+    """The entry of the settings of a training."""
+    from ..training import Settings
+
+    return _entry("training", sys.modules[Settings.__module__], Settings)
+
+
+def own(name):
+    """The entry of the dataclass ``file.py:name``, or None if ``name`` is no such thing."""
+    place = user_file.split(name)
+    made = getattr(load(place[0]), place[1], None) if place else None
+    if not (isinstance(made, type) and dataclasses.is_dataclass(made)):
+        return None
+    return _entry(name, sys.modules[made.__module__], made)
+
+
+def settings(made):
+    """The fields of a dataclass: name, type, default (None: it must be given) and docstring, as written."""
+    documented = {}
+    for each in reversed(made.__mro__):
+        if dataclasses.is_dataclass(each):
+            documented |= _field_docstrings(each)
+    return [
+        {
+            "name": field.name,
+            "type": field.type
+            if isinstance(field.type, str)
+            else getattr(field.type, "__name__", str(field.type)),
+            "default": None if field.default is dataclasses.MISSING else repr(field.default),
+            "docstring": documented.get(field.name, ""),
+        }
+        for field in dataclasses.fields(made)
+        if field.init
+    ]
+
+
+def _field_docstrings(made):
+    """name -> the text that stands under a field of the class itself."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(made))).body
+    found = {}
+    for field, below in pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            text = getattr(below.value, "value", None)
+            if isinstance(text, str):
+                found[field.target.id] = " ".join(text.split())
+    return found
+
+
 def _entry(name, module, made=None):
     own_file = made is None or module.__name__.rpartition(".")[2] == name
     return {
@@ -47,6 +100,7 @@ def _entry(name, module, made=None):
         "signature": f"{made.__name__}{inspect.signature(made)}" if made else "",
         "source": source_line(module.__doc__),
         "file": shown(module.__file__),
+        "settings": settings(made) if made else [],
         "docstring": "\n\n".join(
             inspect.cleandoc(each.__doc__) for each in (module, made) if each and each.__doc__
         ),

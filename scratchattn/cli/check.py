@@ -1,6 +1,5 @@
 """``gradcheck check``: every check on every case of every op, or of one's own pair of functions."""
 
-import argparse
 import contextlib
 import importlib.util
 import math
@@ -56,9 +55,9 @@ def add_parser(verbs):
     parser.add_argument("ops", metavar="OP", nargs="*", help="an op's name, or file.py:name")
     parser.add_argument("--deep", action="store_true", help=f"{DEEP_SEEDS} seeds, and the truth")
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", help="processes (default: the cores, at most 4)"
+        "--jobs", type=verb.whole(1), metavar="N", help="processes (default: the cores, at most 4)"
     )
-    parser.add_argument("--seed", type=_not_negative, default=0, metavar="N", help="the (first) seed, 0")
+    parser.add_argument("--seed", type=verb.whole(0), default=0, metavar="N", help="the (first) seed, 0")
 
 
 def run(args, screen):
@@ -244,15 +243,3 @@ def _say_uncertified(rows, screen):
         screen.say(f"{count} cases without a certificate, {why}:")
         for name, labels in cases.items():
             screen.say(screen.paint("dim", f"       {name}: {'; '.join(labels)}"))
-
-
-def _positive(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, got {text}")
-    return int(text)
-
-
-def _not_negative(text):
-    if int(text) < 0:
-        raise argparse.ArgumentTypeError(f"at least 0, got {text}")
-    return int(text)

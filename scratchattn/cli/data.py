@@ -31,7 +31,6 @@ def add_parser(verbs):
     parser.add_argument("--name", help="of an add: what the data set is called")
     parser.add_argument("--source", metavar="TEXT", help="of an add: where it is from; SOURCE.txt without")
     parser.add_argument("--replace", action="store_true", help="of an add: in place of files that differ")
-    verb.let_options_stand_anywhere(parser)
 
 
 def run(args, screen):

@@ -3,10 +3,11 @@
 Under 90 seconds on two cores, with nothing but NumPy and SciPy.  What it leaves out it says.
 """
 
+import itertools
 import time
 from pathlib import Path
 
-from . import verb
+from . import runs, verb
 
 MODEL = {"rows": 32, "width": 12, "units": 64}
 TASK = {"bits": 6, "shortest": 1, "longest": 8}
@@ -39,19 +40,24 @@ def add_parser(verbs):
         "learn.",
     )
     parser.add_argument(
-        "--out", default="demo", metavar="DIR", help="where the run and its report are written"
-    )
-    parser.add_argument("--seed", type=int, default=0)
+        "--out", type=verb.directory, metavar="DIR",
+        help="where the run and its report are written; demo, demo-2, ... without it",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=verb.whole(0), default=0)
 
 
 def run(args, screen):
-    started = time.perf_counter()
+    from ..training.run_directory import claim
+
+    started, directory = time.perf_counter(), Path(args.out) if args.out else _free_directory()
+    with runs.run_in_words():
+        claim(directory)  # refused before the minute that the rest takes
     screen.say(screen.paint("bold", "1. Every backward against its own forward, by a complex step"))
     checks = _check(screen)
     screen.say()
     screen.say(screen.paint("bold", "2. A Neural Turing Machine learns to copy"))
-    training, page = _train(args, screen)
-    path = Path(args.out) / "report.html"
+    training, page = _train(args.seed, directory, screen)
+    path = directory / "report.html"
     path.write_text(page, encoding="utf-8")
     screen.say()
     screen.say(f"The report is {path}; open it in a browser.")
@@ -89,25 +95,30 @@ def _check(screen):
     return facts | {"rows": rows}
 
 
-def _train(args, screen):
-    from ..models import NTM
-    from ..report import ntm as pictures
-    from ..tasks import Copy
-    from ..training import Settings, train
+def _free_directory():
+    """demo, or demo-2 where that holds a run, and so on."""
+    from ..training.run_directory import holds_run
 
-    task = Copy(**TASK)
-    model = NTM(task.inputs, task.outputs, **MODEL)
-    settings = Settings(**TRAINING, seed=args.seed)
+    names = ("demo" if n == 1 else f"demo-{n}" for n in itertools.count(1))
+    return next(Path(name) for name in names if not holds_run(name))
+
+
+def _train(seed, directory, screen):
+    from ..report import ntm as pictures
+    from ..training import configure, train
+
+    chosen = configure("ntm", "copy", file={"model": MODEL, "task": TASK, "training": TRAINING}, seed=seed)
+    model, task, settings = chosen.model, chosen.task, chosen.settings
     screen.say(
         f"   {task.bits} bits, lengths {task.shortest} to {task.longest} (the paper: 8 bits, 1 to 20); "
         f"memory {model.rows} x {model.width} (128 x 20), LSTM of {model.units} (100)"
     )
     started = time.perf_counter()
-    params, events = train(model, task, settings, args.out, quiet=screen.silent)
+    params, events = train(model, task, settings, directory, quiet=screen.silent, config=chosen.as_dict())
     wrong = [e["wrong_bits"] for e in events if e["event"] == "evaluation"][-1]
     longer = pictures.at_lengths(model, params, task, LONGER)
     seconds = time.perf_counter() - started
-    seen = pictures.access(model, params, task, task.longest, seed=args.seed)
+    seen = pictures.access(model, params, task, task.longest, seed=seed)
     straight = pictures.diagonality(seen)
     screen.say(pictures.draw_terminal(seen, colour=screen.coloured))
     screen.say(f"   {pictures.diagonality_in_words(straight)}")

@@ -38,6 +38,10 @@ def run(args, screen):
 
     if args.quote:
         _with_quote(args.quote, [])  # a file without marks is refused before minutes of measuring
+    if args.out:
+        if args.out.is_dir():
+            raise verb.Misuse(f"--out {args.out}: it is a directory; name a file")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
     names = args.ops or sorted(name for name, op in REGISTRY.items() if op.equals is None)
     ops, rows = [lookup.op_named(name) for name in dict.fromkeys(names)], []
     with warnings.catch_warnings():
@@ -47,7 +51,6 @@ def run(args, screen):
             rows.append(errors_of(op))
     lines = list(table(rows))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text("\n".join([HEAD, *lines, ""]), encoding="utf-8")
         screen.say(f"{len(rows)} ops: {args.out}")
     if args.quote:

@@ -25,15 +25,18 @@ def add_parser(verbs):
 
 
 def run(args, screen):
-    from .. import backend
     from ..training import configure, evaluate, read_config
+    from ..training.configuration import differences
+    from ..training.fitting import try_out
 
     trained, _ = runs.read_run(args.directory)
     with runs.settings_in_words(), runs.run_in_words():
         wished = configure(file=read_config(args.directory), wishes=args.set)
-    if wished.model != trained.model:
-        raise verb.Misuse(f"--set must leave the model as it was trained, {trained.model}")
-    with backend.use("cupy" if wished.device == "gpu" else "numpy"):
+        if wished.model != trained.model:
+            told = "; ".join(differences({"model": vars(trained.model)}, {"model": vars(wished.model)}))
+            raise verb.Misuse(f"--set must leave the model as it was trained: {told}")
+        try_out(wished)
+    with runs.computing_on(wished.device), runs.run_in_words():
         params, step = runs.parameters_of(trained, args.directory, args.previous)
         metrics = evaluate(wished.model, wished.task, params, wished.settings, args.split)
     for name, value in metrics.items():

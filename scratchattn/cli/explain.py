@@ -1,11 +1,14 @@
 """``scratchattn explain NAME``: derivation, shapes, worked numbers, where the code is, what holds."""
 
 import inspect
+import textwrap
 
 from ..op import REGISTRY
+from ..training import user_file
 from . import catalogue, lookup, verb
 
 SEED = 0
+NAMES = "; 'scratchattn list' names ops, models and tasks"
 
 
 def add_parser(verbs):
@@ -14,19 +17,23 @@ def add_parser(verbs):
         "explain",
         run,
         "explain one mechanism: derivation, shapes, worked numbers, code, evidence",
-        "JSON keys: name, signature, source, docstring, evidence (one object per check: check,\n"
-        "claim, comparisons, error, tolerance, ok), files, params, variants, worked.\n"
+        "Of an op, JSON keys: name, signature, source, docstring, evidence (one object per check: check,\n"
+        "claim, comparisons, error, tolerance, ok), files, params, variants, worked.  Of a model, a task or\n"
+        "training, the settings of a training: settings (name, type, default, docstring).\n"
         "Exit status 1 if a check fails.",
     )
-    parser.add_argument("name", metavar="NAME", help="an op, file.py:op, a model or a task")
+    parser.add_argument("name", metavar="NAME", help="an op, a model, a task, file.py:name, or training")
 
 
 def run(args, screen):
     if args.name not in REGISTRY:
-        for room in ("models", "tasks"):
-            for entry in catalogue.room(room):
-                if entry["name"] == args.name:
-                    return _explain_settings(entry, screen), 0
+        settled = {e["name"]: e for room in ("models", "tasks") for e in catalogue.room(room)}
+        settled["training"] = catalogue.training()
+        if entry := settled.get(args.name) or catalogue.own(args.name):
+            return _explain_settings(entry, screen), 0
+        if not user_file.split(args.name):
+            hint = verb.nearest(args.name, sorted({*settled, *REGISTRY}))
+            raise verb.Misuse(f"nothing is called {args.name!r}{hint or NAMES}")
     op = lookup.op_named(args.name)
     report = {
         "name": op.name,
@@ -110,8 +117,14 @@ def evidence(op):
 
 
 def _explain_settings(entry, screen):
-    """A model or a task: what its file says; the evidence is that of the ops that it is made of."""
+    """A model, a task or training: what its file says, its settings; the evidence is that of its ops."""
     screen.say(f"{screen.paint('bold', entry['name'])}   {entry['signature']}\n\n{entry['docstring']}")
+    screen.say(f"\n{screen.paint('bold', 'Settings, for --set NAME=VALUE')}")
+    for each in entry["settings"]:
+        default = "" if each["default"] is None else f" = {each['default']}"
+        screen.say(f"  {each['name']}: {each['type']}{default}")
+        for line in textwrap.wrap(each["docstring"], 100):
+            screen.say(f"      {line}")
     screen.say(f"\n{screen.paint('bold', 'Code')}\n  {entry['file']}")
     return {**entry, "evidence": []}
 

@@ -31,7 +31,7 @@ def run(args, screen):
         "tasks": catalogue.room("tasks"),
     }
     for entry in report["models"] + report["tasks"]:
-        del entry["docstring"]
+        del entry["docstring"], entry["settings"]
     width = max(len(entry["name"]) for entries in report.values() for entry in entries)
     columns = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
     for key, title in TITLES.items():

@@ -1,7 +1,5 @@
 """``gradcheck mutate``: change the ops' text in small ways and see whether the evidence notices."""
 
-import argparse
-
 from ..op import REGISTRY
 from . import lookup, verb
 from .check import _cores, _one_blas_thread
@@ -28,11 +26,13 @@ def add_parser(verbs):
     )
     parser.add_argument("ops", metavar="OP", nargs="*", help="an op's name, or file.py:name")
     parser.add_argument(
-        "--sample", type=_count, metavar="N", help="only N mutants of each op, drawn at random"
+        "--sample", type=verb.whole(1), metavar="N", help="only N mutants of each op, drawn at random"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample, 0")
+    parser.add_argument("--seed", type=verb.whole(0), default=0, metavar="N", help="of the sample, 0")
     parser.add_argument("--listed", action="store_true", help="ask everything of listed equivalents too")
-    parser.add_argument("--jobs", type=_count, metavar="N", help="processes (default: the cores, at most 4)")
+    parser.add_argument(
+        "--jobs", type=verb.whole(1), metavar="N", help="processes (default: the cores, at most 4)"
+    )
 
 
 def run(args, screen):
@@ -96,9 +96,3 @@ def _say_summary(report, args, screen):
         f"{report['mutants']:,} mutants{drawn} of {len(report['ops'])} ops, {report['equivalent']} equivalent"
     )
     screen.say(f"{size}, {report['killed']:,} of {told:,} killed: {verdict}.")
-
-
-def _count(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, got {text}")
-    return int(text)

@@ -21,8 +21,15 @@ def add_parser(verbs):
     parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows; all without any")
     parser.add_argument("--run", action="store_true", dest="train", help="train what is missing, and keep it")
     parser.add_argument("--seeds", metavar="LIST", help="with --run: these, measured or not; 0,1,2 or 0-9")
-    parser.add_argument("--jobs", type=int, metavar="N", help="seeds at a time; one a core without it")
-    parser.add_argument("--out", metavar="DIR", help="with --run: keep the runs there, or go on with them")
+    parser.add_argument(
+        "--jobs", type=verb.whole(1), metavar="N", help="seeds at a time; one a core without it"
+    )
+    parser.add_argument(
+        "--out",
+        type=verb.directory,
+        metavar="DIR",
+        help="with --run: keep the runs there, or go on with them",
+    )
     parser.add_argument("--render", action="store_true", help="write the table of all rows into README.md")
 
 

@@ -12,21 +12,22 @@ def add_settings(parser):
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated"
     )
     parser.add_argument("--config", metavar="FILE", help="settings from a TOML file, or a run's config.json")
-    parser.add_argument("--seed", type=int, help="of the parameters and the data; 0 without it")
+    parser.add_argument("--seed", type=verb.whole(0), help="of the parameters and the data; 0 without it")
 
 
 def configured(args, resumed=None):
     """The Configuration that the arguments describe; those of the run ``resumed`` where they say nothing."""
     from ..training import configure, read_config
+    from ..training.fitting import try_out
 
-    with settings_in_words():
+    with settings_in_words(), run_in_words():
         file = args.config
         if resumed is not None and file is None and not (args.model or args.task):
             file = read_config(resumed)
         found = configure(
             args.model, args.task, file=file, wishes=args.set, seed=args.seed, device=args.device
         )
-        found.try_out()
+        try_out(found)
         return found
 
 
@@ -48,10 +49,10 @@ def read_run(directory):
 def parameters_of(configuration, directory, previous=False):
     """(Params, step) of the run's newest checkpoint; Misuse if it has none."""
     from .. import backend
-    from ..training import newest
+    from ..training.run_directory import newest_fitting
 
     with run_in_words():
-        found = newest(directory, skip_damaged=previous)
+        found = newest_fitting(directory, previous)
     if found is None:
         raise verb.Misuse(
             f"{directory} has no checkpoint yet; go on with: scratchattn train --resume {directory}"
@@ -74,27 +75,44 @@ def settings_in_words():
     """What is wrong with settings becomes a message and exit status 2."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as wrong:
-        raise verb.Misuse(_said(wrong)) from wrong
+    except (ValueError, TypeError) as wrong:
+        raise verb.Misuse(str(wrong)) from wrong
 
 
 @contextlib.contextmanager
 def run_in_words():
-    """What is wrong with a run's directory becomes a message and exit status 2, a training that failed 1."""
-    from ..training import Damaged, NotFinite, RunRefused
+    """What is wrong with a run's directory becomes a message and exit status 2, a training that failed 1,
+    be it by a file of the user's own."""
+    from ..training import Damaged, NotFinite, RunRefused, user_file
 
     try:
         yield
-    except (Damaged, RunRefused, OSError) as wrong:
-        raise verb.Misuse(_said(wrong)) from wrong
+    except (Damaged, RunRefused) as wrong:
+        raise verb.Misuse(str(wrong)) from wrong
     except NotFinite as wrong:
         raise verb.Failed(str(wrong)) from wrong
+    except OSError:
+        raise
+    except Exception as wrong:
+        if not user_file.place_in(wrong):
+            raise
+        raise verb.Failed(user_file.said(wrong)) from wrong
 
 
-def _said(wrong):
-    if isinstance(wrong, OSError) and wrong.filename is not None:
-        return f"{wrong.filename}: {wrong.strerror}"
-    return str(wrong)
+@contextlib.contextmanager
+def computing_on(device):
+    """New arrays are born on ``device``, "cpu" or "gpu"; yields the library.
+
+    Misuse where it cannot compute.
+    """
+    from .. import backend
+    from .doctor import gpu
+
+    if device == "gpu" and (problem := gpu()["problem"]):
+        raise verb.Misuse(f"no GPU computes here: {problem}; `scratchattn doctor` says more; or --device cpu")
+    library = "cupy" if device == "gpu" else "numpy"
+    with backend.use(library):
+        yield library
 
 
 def report_of(directory, previous=False):
@@ -117,8 +135,9 @@ def write_report(directory, out=None, previous=False):
     """Draw the report of the run in ``directory``; returns the path of the page and the Report."""
     from ..training.whole_file import replacing
 
-    report = report_of(directory, previous)
+    with run_in_words():
+        report = report_of(directory, previous)
     path = Path(out or Path(directory) / "report.html")
-    with run_in_words(), replacing(path) as file:
+    with replacing(path) as file:
         file.write(report.page().encode())
     return path, report

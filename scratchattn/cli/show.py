@@ -24,10 +24,8 @@ def run(args, screen):
     from ..report import export_figures
 
     page, report = runs.write_report(args.directory, args.out, args.previous)
+    pictures = list(map(str, export_figures(report, args.export))) if args.export else []
     screen.say(f"the report is {page}; open it in a browser")
-    pictures = []
     if args.export:
-        with runs.run_in_words():
-            pictures = list(map(str, export_figures(report, args.export)))
-        screen.say(f"{len(pictures)} pictures are in {args.export}")
+        screen.say(f"{len(pictures)} files with pictures are in {args.export}")
     return {"run": args.directory, "report": str(page), "pictures": pictures}, 0

@@ -34,12 +34,19 @@ def add_parser(verbs):
     )
     parser.add_argument("--config", metavar="FILE", help="settings and a table [sweep] from a TOML file")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
-    parser.add_argument("--out", metavar="DIR", help="the sweep's directory; sweeps/MODEL-TASK without it")
+    parser.add_argument(
+        "--out",
+        type=verb.directory,
+        metavar="DIR",
+        help="the sweep's directory; sweeps/MODEL-TASK without it",
+    )
     parser.add_argument(
         "--engine", choices=("processes", "joblib", "mpi"),
         help="who deals out the runs; processes here without it, or MPI where it started us",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time; one a core without it")
+    parser.add_argument(
+        "--jobs", type=verb.whole(1), metavar="N", help="runs at a time; one a core without it"
+    )
 
 
 def run(args, screen):

@@ -21,8 +21,18 @@ def add_parser(verbs):
     parser.add_argument("task", metavar="TASK", nargs="?", help="a task's name, or file.py:name")
     runs.add_settings(parser)
     parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
-    parser.add_argument("--out", metavar="DIR", help="the run's directory; runs/MODEL-TASK-SEED without it")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the run in DIR, with the same settings")
+    parser.add_argument(
+        "--out",
+        type=verb.directory,
+        metavar="DIR",
+        help="the run's directory; runs/MODEL-TASK-SEED without it",
+    )
+    parser.add_argument(
+        "--resume",
+        type=verb.directory,
+        metavar="DIR",
+        help="go on with the run in DIR, with the same settings",
+    )
     parser.add_argument(
         "--parallel", choices=("mpi", "mpi-fast"),
         help="share the shards of a batch among the processes of this MPI job; -fast: MPI adds, in its order",
@@ -36,10 +46,10 @@ def add_parser(verbs):
 
 
 def run(args, screen):
-    from .. import backend
     from ..report.environment import environment
     from ..training import train
     from ..training.log import last_metrics
+    from ..training.run_directory import holds_run
 
     if args.previous and not args.resume:
         raise verb.Misuse("--previous goes with --resume DIR")
@@ -49,14 +59,19 @@ def run(args, screen):
     directory = Path(args.resume or args.out or runs.default_directory(configuration))
     group = _group(args, configuration.settings.shards)
     started = time.perf_counter()
-    with backend.use("cupy" if configuration.device == "gpu" else "numpy"), runs.run_in_words():
-        library = "cupy" if configuration.device == "gpu" else "numpy"
-        _, events = train(
-            configuration.model, configuration.task, configuration.settings, directory,
-            resume=bool(args.resume), previous=args.previous, quiet=args.json, group=group,
-            config=configuration.as_dict() | {"environment": dict(environment(library))},
-        )  # fmt: skip
-        page = runs.write_report(directory)[0] if group is None or group.rank == 0 else None
+    with runs.computing_on(configuration.device) as library, runs.run_in_words():
+        try:
+            _, events = train(
+                configuration.model, configuration.task, configuration.settings, directory,
+                resume=bool(args.resume), previous=args.previous, quiet=args.json, group=group,
+                config=configuration.as_dict() | {"environment": dict(environment(library))},
+            )  # fmt: skip
+            page = runs.write_report(directory)[0] if group is None or group.rank == 0 else None
+        except OSError as wrong:
+            if wrong.filename is None or not holds_run(directory):
+                raise
+            how = f"; then go on with: scratchattn train --resume {directory}"
+            raise verb.Misuse(verb.in_one_line(wrong) + how) from wrong
     metrics = last_metrics(events)
     seconds = time.perf_counter() - started
     done = next(event for event in reversed(events) if event["event"] == "done")

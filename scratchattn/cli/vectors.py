@@ -31,7 +31,6 @@ def add_parser(verbs):
     parser.add_argument("--format", choices=FORMATS, help="of an export: npz, if not told")
     parser.add_argument("--vectors", metavar="DIR", help="of a check: the exported vectors they answer")
     parser.add_argument("--partial", action="store_true", help="of a check: cases may lack an answer")
-    verb.let_options_stand_anywhere(parser)
 
 
 def run(args, screen):

@@ -2,12 +2,18 @@
 
 import argparse
 import difflib
+import errno
 import math
 import os
 import shutil
 import sys
 from pathlib import Path
 
+_REMEDIES = {  # by the number of an OSError
+    (errno.EACCES, errno.EPERM, errno.EROFS): "; change its permissions, or take another place",
+    (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): "; make room, or take another place",
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST): "; name another one",
+}
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "bold": 1, "dim": 2}
 
 
@@ -17,6 +23,35 @@ class Misuse(Exception):
 
 class Failed(Exception):
     """What was asked for was tried and failed: its message is shown, the exit status is 1."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def whole(least):
+    """For ``type=`` of an argument: an int, at least ``least``."""
+
+    def read(text):
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < least:
+            raise argparse.ArgumentTypeError(f"a whole number, at least {least}, expected, got {text!r}")
+        return number
+
+    return read
+
+
+def directory(text):
+    """For ``type=`` of an argument: not an empty name, which an unset variable of the shell gives."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a directory expected, got ''")
+    return text
 
 
 def add(verbs, name, run, summary, description=""):
@@ -29,11 +64,12 @@ def add(verbs, name, run, summary, description=""):
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(run=run)
+    _let_options_stand_anywhere(parser)
     return parser
 
 
-def let_options_stand_anywhere(parser):
-    """argparse refuses ``export DIR --format json OP``: it has closed the list of words before the option."""
+def _let_options_stand_anywhere(parser):
+    """argparse refuses ``train ntm --seed 1 copy``: it has closed the list of words before the option."""
     plain = parser.parse_known_args
 
     def intermixed(args=None, namespace=None):
@@ -87,6 +123,15 @@ def nearest(name, names):
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     close = close or [known for known in names if len(name) > 2 and name in known][:3]
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def in_one_line(wrong):
+    """The message of an exception, without breaks; of an OSError, what it is about and what to do."""
+    text = str(wrong)
+    if isinstance(wrong, OSError) and wrong.filename is not None:
+        remedy = next((words for numbers, words in _REMEDIES.items() if wrong.errno in numbers), "")
+        text = f"{wrong.filename}: {wrong.strerror}{remedy}"
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def valid_json(value):

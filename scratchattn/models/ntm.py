@@ -51,20 +51,28 @@ class NTM:
     """Settings of a Neural Turing Machine."""
 
     inputs: int
+    """Features of a step that goes in: the task's."""
     outputs: int
+    """Features of a step that comes out: the task's."""
     rows: int = 128
+    """Rows of the memory."""
     width: int = 20
+    """Numbers in a row."""
     units: int = 100
+    """Hidden units of the controller."""
     controller: str = "lstm"
     """"lstm" or "feedforward" (one tanh layer)."""
     read_heads: int = 1
+    """Heads that read, each one vector of ``width`` a step."""
     write_heads: int = 1
+    """Heads that erase and write."""
     shifts: int = 3
     """Offsets that a head can move by, an odd number: 3 is -1, 0, +1."""
     engine: str = "auto"
     """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" where the
     convention's cell is the default's, else "reference", which alone runs all of them."""
     dtype: str = "float32"
+    """Of the parameters and all that is computed: "float32" or "float64"."""
     memory: str = "auto"
     """What the memory starts from: see ``NTMStart``; "auto": what the convention says."""
     convention: str = "smoothed"

@@ -20,11 +20,14 @@ from .bits import BitsTask, answered_last, refuse_disorder
 
 @dataclass(frozen=True)
 class Copy(BitsTask):
-    """Settings: bits of a vector, and the range that lengths are drawn from, both ends included."""
+    """Settings of the copy task; lengths are drawn from a range, both ends included."""
 
     bits: int = 8
+    """Bits of a vector."""
     shortest: int = 1
+    """Least number of vectors in a sequence."""
     longest: int = 20
+    """Greatest number of vectors in a sequence."""
     together: bool = True
     """All sequences of a batch have one length, as is customary; otherwise each has its own."""
 

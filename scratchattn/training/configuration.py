@@ -19,21 +19,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..models import MODELS
 from ..tasks import TASKS
 from . import user_file
 from .curriculum import tasks_of
+from .fitting import refuse_incomplete
 from .rows import defaults
 from .settings import Settings
 from .wishes import convert, field_types
 
 PARTS = ("model", "task", "training")
-NEEDED = {
-    "model": ("init", "initial_state", "sequence"),
-    "task": ("loss", "metrics", "metric"),
-}
+DEVICES = ("cpu", "gpu")
 _TABLES = {"model": MODELS, "task": TASKS}
 
 
@@ -60,26 +56,6 @@ class Configuration:
             **({"files": digests} if digests else {}),
         }
 
-    def try_out(self):
-        """One sequence forward, to see that model and task fit; ValueError if they do not."""
-        try:
-            rng = np.random.default_rng(0)
-            params, dtype = self.model.init(rng), self.model.dtype
-            drawn = hasattr(self.task, "batch")
-            batch = (
-                self.task.batch(rng, 1, dtype=dtype)
-                if drawn
-                else self.task.take("train", np.arange(1), dtype=dtype)
-            )
-            state = self.model.initial_state(params, batch.size)
-            outputs, _ = self.model.sequence(params, state, batch.inputs, batch.lengths)
-            self.task.loss(outputs, batch), self.task.metrics(outputs, batch)[self.task.metric]
-        except Exception as failure:
-            said = f"{type(failure).__name__}: {failure}"
-            raise ValueError(
-                f"the model {self.names['model']} and the task {self.names['task']} do not fit: {said}"
-            ) from failure
-
     def digest(self):
         """SHA-256 of all settings, in hexadecimal."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
@@ -92,7 +68,8 @@ def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=
     then ``model``, ``task``, ``seed`` and ``device``.
     ValueError or TypeError, naming the setting, for whatever does not fit.
     """
-    given = _given(file)
+    source = file if isinstance(file, (str, Path)) else "config.json"
+    given = _given(file, source)
     names = {
         "model": model or given["model"].pop("name", None),
         "task": task or given["task"].pop("name", None),
@@ -106,6 +83,12 @@ def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=
             )
     classes = {part: _class(part, name) for part, name in names.items()} | {"training": Settings}
     types = {part: field_types(kind) for part, kind in classes.items()}
+    for part in PARTS:
+        for name, value in given[part].items():
+            if name not in types[part]:
+                hint = nearest(name, list(types[part])) or f"; there are {', '.join(types[part])}"
+                raise ValueError(f"{source}: no setting of the {part} is called {name!r}{hint}")
+            given[part][name] = convert(f"{source}: {part}.{name}", types[part][name], value)
     for wish in defaults(*names.values()):
         part, name, value = _wish(wish, types)
         given[part].setdefault(name, value)
@@ -114,16 +97,21 @@ def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=
         given[part][name] = value
     if seed is not None:
         given["training"]["seed"] = seed
-    made_task = _made(classes["task"], types["task"], given["task"], "task")
+    missing = [name for name in _required(classes["task"]) if name not in given["task"]]
+    if missing:
+        raise ValueError(
+            f"the task {names['task']} needs {', '.join(missing)}: give them by --set or in a file"
+        )
+    made_task = _made(classes["task"], given["task"], "task", names["task"])
     sizes = _sizes(classes["model"], made_task, names, given["model"])
-    settings = _made(Settings, types["training"], given["training"], "training")
-    made_model = _made(classes["model"], types["model"], given["model"], "model", sizes)
+    settings = Settings(**given["training"])
+    made_model = _made(classes["model"], given["model"], "model", names["model"], sizes)
     tasks_of(made_task, settings.curriculum)
-    _fit("model", made_model, names["model"])
-    _fit("task", made_task, names["task"])
+    refuse_incomplete("model", made_model, names["model"])
+    refuse_incomplete("task", made_task, names["task"])
     return Configuration(
         {part: _absolute(name) for part, name in names.items()}, made_model, made_task, settings,
-        device or given["device"] or "cpu",
+        device or given["device"],
     )  # fmt: skip
 
 
@@ -150,8 +138,8 @@ def nearest(name, names):
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def _given(file):
-    """The tables of ``file`` as dictionaries of their own."""
+def _given(file, source):
+    """The tables of ``file``, which refusals call ``source``, as dictionaries of their own."""
     if file is None:
         found: dict = {}
     elif isinstance(file, dict):
@@ -161,12 +149,15 @@ def _given(file):
     for key in found:
         if key not in (*PARTS, "sweep", "device", "files", "environment"):
             raise ValueError(
-                f"{file}: no table is called {key!r}{nearest(key, PARTS)}; there are {', '.join(PARTS)}"
+                f"{source}: no table is called {key!r}{nearest(key, PARTS)}; there are {', '.join(PARTS)}"
             )
     for part in PARTS:
         if not isinstance(found.get(part, {}), dict):
-            raise ValueError(f"{file}: {part} must be a table of settings, [{part}], got {found[part]!r}")
-    return {part: dict(found.get(part, {})) for part in PARTS} | {"device": found.get("device")}
+            raise ValueError(f"{source}: {part} must be a table of settings, [{part}], got {found[part]!r}")
+    device = found.get("device", "cpu")
+    if device not in DEVICES:
+        raise ValueError(f"{source}: device must be one of {list(DEVICES)}, got {device!r}")
+    return {part: dict(found.get(part, {})) for part in PARTS} | {"device": device}
 
 
 def read_tables(path):
@@ -187,18 +178,24 @@ def read_tables(path):
 
 def _class(part, name):
     """The dataclass ``name``, of ours or in a file."""
+    if not isinstance(name, str):
+        raise ValueError(f"the name of the {part} must be a text, got {name!r}")
     if (place := user_file.split(name)) is None:
         table = _TABLES[part]
         if name not in table:
-            raise ValueError(
-                f"no {part} is called {name!r}{nearest(name, list(table))}; there are {', '.join(table)}"
+            hint = (
+                f"; a {part} of your own is {name}:NAME"
+                if name.endswith(".py")
+                else nearest(name, list(table))
             )
+            raise ValueError(f"no {part} is called {name!r}{hint}; there are {', '.join(table)}")
         return table[name]
     module = user_file.load(place[0])
     found = getattr(module, place[1], None)
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         own = [n for n, v in vars(module).items() if isinstance(v, type) and dataclasses.is_dataclass(v)]
-        raise ValueError(f"{place[0]} has no dataclass {place[1]}{nearest(place[1], own)}; it has {own}")
+        there = f"it has {', '.join(own) or 'none'}"
+        raise ValueError(f"{place[0]} has no dataclass {place[1]!r}{nearest(place[1], own)}; {there}")
     return found
 
 
@@ -206,43 +203,38 @@ def _wish(text, types):
     """(part, setting, value) of NAME=VALUE or part.NAME=VALUE."""
     name, equals, value = text.partition("=")
     name = name.strip()
-    if not equals:
+    if not (name and equals):
         raise ValueError(f"--set takes NAME=VALUE, got {text!r}")
-    part, dot, inner = name.partition(".")
-    if dot and part in PARTS:
-        owners, name = [part], inner
-    else:
-        owners = [part for part in PARTS if name in types[part]]
+    part, dot, inner = name.rpartition(".")
+    if dot and part not in PARTS:
+        raise ValueError(f"--set {name}: before the dot may stand {', '.join(PARTS)}{nearest(part, PARTS)}")
+    owners = [each for each in ([part] if dot else PARTS) if inner in types[each]]
     if len(owners) > 1:
         told = " or ".join(f"{part}.{name}" for part in owners)
         raise ValueError(f"{name} is a setting of more than one: say {told}")
-    if not owners or name not in types[owners[0]]:
-        known = sorted({n for part in owners or PARTS for n in types[part]})
-        raise ValueError(f"no setting is called {name!r}{nearest(name, known)}; there are {', '.join(known)}")
-    return owners[0], name, value.strip()
+    if not owners:
+        known = sorted({n for each in ([part] if dot else PARTS) for n in types[each]})
+        hint = nearest(inner, known) or f"; there are {', '.join(known)}"
+        raise ValueError(f"no setting{f' of the {part}' * bool(dot)} is called {inner!r}{hint}")
+    return owners[0], inner, convert(inner, types[owners[0]][inner], value.strip())
 
 
-def _made(kind, types, given, part, sizes=()):
+def _made(kind, given, part, name, sizes=()):
     """An instance of the dataclass ``kind`` from ``given`` and ``sizes``."""
-    for name, value in given.items():
-        if name not in types:
-            raise ValueError(
-                f"no setting of the {part} is called {name!r}{nearest(name, list(types))}; "
-                f"there are {', '.join(types)}"
-            )
-        if name in sizes and value != sizes[name] and str(value) != str(sizes[name]):
-            raise ValueError(f"{name} comes from the task and is {sizes[name]}, got {value!r}")
-    own = {name: convert(name, types[name], value) for name, value in given.items()}
-    return kind(**own | dict(sizes))
+    for size, value in dict(sizes).items():
+        if given.get(size, value) != value:
+            raise ValueError(f"{part}.{size} must be what the task has, {value}, got {given[size]!r}")
+    try:
+        return kind(**given | dict(sizes))
+    except Exception as failure:
+        if user_file.place_in(failure):
+            raise ValueError(f"the {part} {name} cannot be made: {user_file.said(failure)}") from failure
+        raise
 
 
 def _sizes(kind, task, names, given):
     """What the model needs and the task determines, unless it is ``given`` and the task says nothing."""
-    required = [
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
+    required = _required(kind)
     for name in required:
         if not hasattr(task, name) and name not in given:
             raise ValueError(
@@ -252,12 +244,10 @@ def _sizes(kind, task, names, given):
     return {name: getattr(task, name) for name in required if hasattr(task, name)}
 
 
-def _fit(part, made, name):
-    for word in NEEDED[part]:
-        if not hasattr(made, word):
-            raise ValueError(f"the {part} {name} has no {word}; it needs {', '.join(NEEDED[part])}")
-    if part == "task" and not (hasattr(made, "batch") or hasattr(made, "take")):
-        raise ValueError(f"the task {name} has neither batch nor take, so there is no data to draw")
+def _required(kind):
+    """Names of the fields that have no default."""
+    missing = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(kind) if f.init and f.default is f.default_factory is missing]
 
 
 def _absolute(name):

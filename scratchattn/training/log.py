@@ -38,7 +38,7 @@ class Log:
             return
         self.path = Path(path)
         if position:
-            self.events = _whole_events(self.path, position)
+            self.events = whole_events(self.path, position)
             self._end = position
         make_directory(self.path.parent)
         self._file = open(self.path, "r+b" if position else "wb", buffering=0)
@@ -111,7 +111,8 @@ def last_metrics(events):
     return {}
 
 
-def _whole_events(path, position):
+def whole_events(path, position):
+    """The events in the first ``position`` bytes of the file ``path``; Damaged if they are not all there."""
     data = path.read_bytes() if path.is_file() else b""
     if len(data) < position or data[:position][-1:] not in (b"\n", b""):
         what = f"it has {len(data)} bytes, and the checkpoint tells of {position} and a line that ends there"

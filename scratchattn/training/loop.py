@@ -22,7 +22,7 @@ from .draws import Draws, pieces
 from .evaluation import better, evaluate, reached
 from .failure import NotFinite, first_not_finite, is_finite
 from .interruption import Interrupted, asked_to_end
-from .log import Log, read_log
+from .log import Log, whole_events
 from .progress import progress
 from .schedules import factor
 from .step import Alone, bound, derive_shards
@@ -104,12 +104,12 @@ class Trainer:
             self.start()
             return
         run_directory.refuse_other(self.directory, self.config)
-        found = checkpoint.newest(self.directory, skip_damaged=previous)
+        found = run_directory.newest_fitting(self.directory, previous)
         if found is None:
             self._begin_anew()
         elif found.facts["ended"]:
             self._begin(Log())
-            self.log.events = read_log(self.directory / "log.jsonl")
+            self.log.events = whole_events(self.directory / run_directory.LOG, found.facts["log"])
             snapshot.unpack(self, found)
         else:
             self._begin(Log(self._path, position=found.facts["log"]))

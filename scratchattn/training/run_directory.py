@@ -1,6 +1,7 @@
 """A run's directory: who may write into it, its config.json, and what a failure leaves there."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ import numpy as np
 from .. import backend
 from ..backend import to_numpy
 from .archive import read_archive, write_archive
-from .checkpoint import ROOM, steps
-from .configuration import differences
+from .checkpoint import ROOM, newest, steps
+from .configuration import PARTS, differences
 from .log import read_log
 from .step import derive, leaves_of, refilled
 from .whole_file import replacing
@@ -100,13 +101,36 @@ def read_config(directory):
     """The configuration of the run in ``directory``; RunRefused if it holds none."""
     path = Path(directory) / CONFIG
     if not Path(directory).is_dir():
-        raise RunRefused(f"there is no directory {directory}")
+        raise RunRefused(f"there is no directory {directory}; name the one that train printed")
     if not path.is_file():
-        raise RunRefused(f"{directory} is not the directory of a run: it has no {CONFIG}")
+        raise RunRefused(
+            f"{directory} is not the directory of a run: it has no {CONFIG}; name the one that train printed"
+        )
     try:
-        return json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"tables of settings expected, got {type(found).__name__}")
     except (ValueError, OSError) as wrong:
-        raise RunRefused(f"{path} cannot be read: {wrong}") from None
+        told = getattr(wrong, "strerror", None) or wrong
+        raise RunRefused(f"{path} cannot be read: {told}; restore it from a copy") from None
+    return found
+
+
+def digest(config):
+    """SHA-256 of the settings that ``config``, what config.json holds, has of the three parts."""
+    text = json.dumps({part: config.get(part) for part in PARTS}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def newest_fitting(directory, skip_damaged=False):
+    """``checkpoint.newest``; RunRefused unless it was made with the settings that config.json holds now."""
+    found = newest(directory, skip_damaged=skip_damaged)
+    if found is not None and found.facts.get("settings") != digest(read_config(directory)):
+        raise RunRefused(
+            f"{found.path} was made with other settings than {Path(directory) / CONFIG} has now; "
+            "undo what was changed there, or begin another run"
+        )
+    return found
 
 
 def refuse_other(directory, config):

@@ -28,6 +28,7 @@ class Settings:
     optimiser: str = "rmsprop"
     """sgd, momentum, rmsprop (PyTorch's), graves_rmsprop, adam, adamw."""
     learning_rate: float = 1e-4
+    """The size of a step, where the schedule's factor is one."""
     schedule: str = "constant"
     """constant, linear, cosine, inverse_sqrt (see ``schedules``)."""
     warmup: int = 0
@@ -35,12 +36,17 @@ class Settings:
     decay: float = 0.0
     """What is left of the learning rate at the last step of the schedules linear and cosine."""
     momentum: float | None = None
-    """Of the optimiser, as are the five that follow; None: its own default."""
+    """Of the optimiser, as are the five that follow; None: its own default.  What is kept of the velocity."""
     square_decay: float | None = None
+    """What the RMSprops keep of their mean square at each step."""
     beta1: float | None = None
+    """What adam keeps of its mean gradient at each step."""
     beta2: float | None = None
+    """What adam keeps of its mean square at each step."""
     eps: float | None = None
+    """What is added to the root of the mean square (within it by graves_rmsprop)."""
     weight_decay: float | None = None
+    """The part of each weight, times the learning rate, that adamw takes off at each step."""
     clip: float = 10.0
     """Every entry of the gradient is brought into +-this; 0 does not."""
     clip_norm: float = 0.0

@@ -2,6 +2,7 @@
 
 from .. import backend
 from ..backend import to_numpy
+from .run_directory import digest
 from .step import leaves_of, refilled
 
 
@@ -29,6 +30,7 @@ def packed(trainer):
         "optimiser_steps": trainer.optimiser.steps,
         "place": place,
         "piece": trainer.piece if within else None,
+        "settings": digest(trainer.config),
         "drawn_stage": trainer.drawn_stage,
         **{name: getattr(trainer, name) for name in _PLAIN},
     }

@@ -24,6 +24,7 @@ from typing import Any
 
 from .archive import Damaged
 from .configuration import PARTS, Configuration, configure, read_tables
+from .fitting import try_out
 from .interruption import Interrupted
 from .log import last_metrics
 from .mpi import rank_and_size
@@ -70,9 +71,9 @@ def plan(directory, model=None, task=None, *, over=None, seeds=None, file=None, 
         chosen = [f"{name}={_text(value)}" for name, value in zip(axes, values)]
         for seed in seeds:
             made = configure(model, task, file=file, wishes=[*wishes, *chosen], seed=seed, device=device)
-            if (pair := repr((made.model, made.task))) not in fitting:
-                made.try_out()
-                fitting.add(pair)
+            if (tried := repr((made.model, made.task, made.settings.curriculum))) not in fitting:
+                try_out(made)
+                fitting.add(tried)
             place = directory / "runs" / made.digest()[:12]
             found[place] = Run(made, place, {name: _value(made, name) for name in axes})
     return list(found.values())
