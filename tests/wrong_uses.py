@@ -9,7 +9,7 @@ COMMANDS = [
     ("scratchattn list more", "unrecognized arguments: more; see scratchattn --help"),
     ("scratchattn doctor --colour", "unrecognized arguments: --colour"),
     ("scratchattn explain", "required: NAME"),
-    ("scratchattn explain ntn", "nothing is called 'ntn'; did you mean ntm"),
+    ("scratchattn explain ntmm", "nothing is called 'ntmm'; did you mean ntm"),
     ("scratchattn explain cosine_adressing", "did you mean cosine_addressing"),
     ("scratchattn explain nowhere.py:GRU", "there is no file nowhere.py"),
     ("scratchattn explain syntax.py:GRU", "syntax.py does not run: SyntaxError: invalid syntax (sy"),
@@ -68,7 +68,7 @@ COMMANDS = [
 TRAIN = [
     ("train", "which model? give its name, or [model] name = ... in a file; there are"),
     ("train ntm", "which task? give its name"),
-    ("train ntn copy", "no model is called 'ntn'; did you mean ntm?"),
+    ("train ntmm copy", "no model is called 'ntmm'; did you mean ntm"),
     ("train ntm cpoy", "no task is called 'cpoy'; did you mean copy?"),
     ("train ntm copy more", "unrecognized arguments: more"),
     ("train ntm --seed x copy", "a whole number, at least 0, expected, got 'x'"),
