@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from gradcheck.evidence import CHECKS, check
 from scratchattn import REGISTRY, cli
 from scratchattn.cli import demo
