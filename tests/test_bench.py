@@ -9,7 +9,7 @@ import pytest
 from scratchattn import cli
 from scratchattn.cli import bench, timing
 
-CASES = ("attention", "lstm", "ntm_copy", "trainer_overhead")
+CASES = ("attention", *["dnc_copy"] * 3, "lstm", "ntm_copy", "trainer_overhead")
 KEYS = {"case", "batch", "ours_ms", "peer", "rounds", "setting", "dtype", "device", "engine", "ours_mib"}
 OF_PEERS = {"peer_ms", "ratio", "gradient_error", "peer_mib", "peer_version"}
 
@@ -27,7 +27,7 @@ def test_all_cases_are_timed_alone(capsys):
     assert [row["case"] for row in report["rows"]] == list(CASES)
     for row in report["rows"]:
         assert set(row) == KEYS and row["peer"] is None and row["ours_ms"] > 0 and row["batch"] == 1
-    assert [row["engine"] for row in report["rows"]] == ["reference", "fused", "fused", "fused"]
+    assert [row["engine"] for row in report["rows"]] == ["reference", *["fused"] * 6]
 
 
 def test_the_trainer_makes_the_step_that_the_bare_one_makes(capsys):
@@ -49,6 +49,7 @@ def test_beside_pytorch(capsys):
     "name, peer",
     [
         ("ntm_copy", "jax_jit"),
+        ("dnc_copy", "torch_eager"),
         ("lstm", "torch_library"),
         ("lstm", "jax_jit"),
         ("attention", "torch_eager"),
@@ -66,7 +67,7 @@ def test_the_gradients_of_a_peer_are_ours(name, peer):
 @pytest.mark.parametrize(
     "words, told",
     [
-        (["ntm_cpoy"], "no case is called 'ntm_cpoy'; did you mean ntm_copy?"),
+        (["ntm_cpoy"], "no case is called 'ntm_cpoy'; did you mean ntm_copy or dnc_copy?"),
         (["--peers", "lisp"], "no peer is called 'lisp'"),
         (["lstm", "--peers", "torch_eagre"], "no peer is called 'torch_eagre'; did you mean torch"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
@@ -134,6 +135,26 @@ def test_a_peer_that_does_not_run_is_left_out_unless_it_was_asked_for(capsys):
     assert "the peer torch_compile does not run here: ZeroDivisionError" in capsys.readouterr().err
     with pytest.raises(bench.verb.Failed, match="the peer torch_compile does not run here"):
         list(bench._case("made_up", made_up(), 3, [peer("torch_compile", True)], 1))
+
+
+def test_a_case_of_several_settings_is_a_row_for_each(capsys):
+    seen = []
+
+    def ours(batch, setting):
+        return lambda: seen.append(setting["N"])
+
+    case = made_up(ours=ours, SETTINGS=({"N": 1, "W": 3}, {"N": 2, "W": 3}))
+    error = lambda batch, setting: float(setting["N"])
+    step = lambda batch, setting: lambda: seen.append(-setting["N"])
+    peer = bench.Peer("bare_one", step, error, None, True)
+    wishes = SimpleNamespace(batch=None, rounds=1)
+    rows = list(bench._rows({"made_up": case}, {"made_up": [peer]}, wishes))
+    assert [row["setting"]["N"] for row in rows] == [row["gradient_error"] for row in rows] == [1, 2]
+    assert set(seen) == {1, -1, 2, -2}
+    capsys.readouterr()
+    report = {"machine": {"blas": "", "blas_architecture": "", "threads": 1}, "rows": rows}
+    bench._say(report, SimpleNamespace(say=print))
+    assert ["made_up N 1", "made_up N 2"] == [line[:11] for line in capsys.readouterr().out.splitlines()[2:]]
 
 
 def test_they_take_turns_and_the_median_counts(monkeypatch):

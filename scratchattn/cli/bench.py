@@ -4,8 +4,9 @@ The cases are the files of ``benchmarks/`` in a clone.  Ours and the peers take 
 each, round after round; CPU time, the median counts.  Gradients are compared in the same run.
 
 A case has ``BATCHES``, ``PEERS``, ``SETTING``, ``ENGINE``, ``ours(batch)`` and ``peer(name, batch)``, which
-return a function that makes one step, and ``gradient_error(name, batch)``.  ``published_NAME.py`` adapts the
-clone of a public repository: ``CASE``, ``peer(folder, batch)``, ``gradient_error(folder, batch)``.
+return a function that makes one step, and ``gradient_error(name, batch)``.  One with several ``SETTINGS`` in
+the place of ``SETTING`` takes one of them as the keyword ``setting``.  ``published_NAME.py`` adapts the clone
+of a public repository: ``CASE``, ``peer(folder, batch)``, ``gradient_error(folder, batch)``.
 """
 
 import functools
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from importlib import import_module, metadata, util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from . import timing, verb
@@ -168,9 +170,22 @@ def _rows(cases, peers, args):
 
         torch.set_num_threads(1)
     for name, case in cases.items():
-        for batch in args.batch or case.BATCHES:
-            print(f"{name}, batch {batch}", file=sys.stderr, flush=True)
-            yield from _case(name, case, batch, peers[name], args.rounds)
+        for one, others in _settings(case, peers[name]):
+            for batch in args.batch or case.BATCHES:
+                print(f"{name}, batch {batch}", file=sys.stderr, flush=True)
+                yield from _case(name, one, batch, others, args.rounds)
+
+
+def _settings(case, peers):
+    """(a case of one setting, its peers) for each of the settings of ``case``."""
+    if not hasattr(case, "SETTINGS"):
+        return [(case, peers)]
+    found = []
+    for setting in case.SETTINGS:
+        at = functools.partial(functools.partial, setting=setting)
+        one = SimpleNamespace(SETTING=setting, ENGINE=case.ENGINE, BATCHES=case.BATCHES, ours=at(case.ours))
+        found.append((one, [peer._replace(step=at(peer.step), error=at(peer.error)) for peer in peers]))
+    return found
 
 
 def _case(name, case, batch, peers, rounds):
@@ -217,7 +232,10 @@ def _say(report, screen):
         "gradients differ by"
     )
     for row in report["rows"]:
-        line = f"{row['case']:18} {row['engine']:10} {row['batch']:5} {row['ours_ms']:9.2f}"
+        others = [each["setting"] for each in report["rows"] if each["case"] == row["case"]]
+        own = [f"{k} {v}" for k, v in row["setting"].items() if any(other[k] != v for other in others)]
+        case = " ".join([row["case"], *own])
+        line = f"{case:18} {row['engine']:10} {row['batch']:5} {row['ours_ms']:9.2f}"
         if row["peer"]:
             line += (
                 f"  {row['peer']:14} {row['peer_ms']:9.2f} {row['ratio']:6.2f}  {row['gradient_error']:.1e}"

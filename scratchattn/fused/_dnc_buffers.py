@@ -38,13 +38,13 @@ def _buffers(like, s):
         strength=new(t, b, r + 1),
         length=new(t, b, r + 1),  # of keys
         slope=new(t, b, r + 1),  # of logits by the cosine, but for the length of the key
-        modes=new(t, b, 3, r),  # back, alike, onwards
+        modes=new(t, 3, b, r),  # back, alike, onwards
         taking=new(t, b, 2),  # write gate times allocation gate, and times what that leaves
         memory=new(t + 1, b, w, n),
         inverse=new(t + 1, b, 1, n),  # one over the lengths of the rows
         usage=new(t + 1, b, n),
         link=new(t + 1, b, n, n),
-        precedence=new(t + 1, b, 1, n),
+        preceding=new(t + 1, b, 2, n),  # precedence, and a row of zeros
         written=new(t + 1, b, 2, n),  # write weightings, and a row of ones
         unwritten=new(t, b, 2, n),  # a row of minus one, and one minus the new write weighting
         reading=new(t + 1, b, r, n),
@@ -63,7 +63,7 @@ def _buffers(like, s):
         over_reading=new(b, r, n),
         over_links=new(b, n, n),
         over_rows=new(b, n),
-        over_modes=new(b, 1, r),
+        over_modes=new(1, b, r),
         changes=new(b, 2 * w, n),  # of the memory: what is left of it, what is added
         one=new(b, 1, 1),
         one_each=new(b, r, 1),
@@ -73,9 +73,9 @@ def _buffers(like, s):
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, :w], spare[:, :, w:] = 1, 0
     f.ones[...], f.written[:, :, 1], f.unwritten[:, :, 0], f.products[...] = 1, 1, -1, 1
-    f.carried[:, :, s.features + s.units] = 1
+    f.carried[:, :, s.features + s.units], f.preceding[:, :, 1] = 1, 0
     f.first = stable_argsort(xp.zeros_like(f.one[:, 0, 0]))[:, None] * n  # 0, n, 2n, ... as integers
-    f.states = (f.carried, f.memory, f.usage, f.link, f.precedence, f.written, f.reading)
+    f.states = (f.carried, f.memory, f.usage, f.link, f.preceding, f.written, f.reading)
     if s.recurrent:
         f.exponentials, f.gates = new(t, 4, b, s.units), new(t, 4, b, s.units)
         f.candidate, f.cell, f.shown = new(t, b, s.units), new(t + 1, b, s.units), new(t, b, s.units)
@@ -103,8 +103,8 @@ def _views(f, s, t, reaches):
     v.exponentials_of_heads, v.raw_strength = f.exponentials_of_heads[t], raw[:, emitted["strength"]]
     v.strength, v.length, v.slope = f.strength[t], f.length[t], f.slope[t]
     v.read_slope, v.write_slope = v.slope[:, :r, None], v.slope[:, r:, None]
-    v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r), f.modes[t]
-    v.modes_of_rows = v.modes[:, :, :, None]
+    v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r).swapaxes(0, 1), f.modes[t]
+    v.modes_of_rows = v.modes.swapaxes(0, 1)[:, :, :, None]
     v.free, v.erase = squashed[:, c["free"], None], squashed[:, c["erase"]]
     v.minus_erase = squashed[:, c["minus_erase"]]
     v.shares, v.write = squashed[:, c["allocate"].start : c["alike"].stop], squashed[:, c["write"]]
@@ -118,9 +118,11 @@ def _views(f, s, t, reaches):
     v.usage, v.usage_after = f.usage[t], f.usage[t + 1]
     v.link, v.link_after, v.link_turned = f.link[t], f.link[t + 1], f.link[t + 1].swapaxes(1, 2)
     v.diagonal = v.link_after.reshape(b, n * n)[:, :: n + 1]
-    v.precedence, v.precedence_after = f.precedence[t], f.precedence[t + 1]
+    v.preceding, v.precedence = f.preceding[t], f.preceding[t][:, :1]
+    v.precedence_after = f.preceding[t + 1][:, :1]
     v.precedence_column = v.precedence.swapaxes(1, 2)
     v.written, v.writing = f.written[t + 1], f.written[t + 1][:, :1]
+    v.written_columns = v.written.swapaxes(1, 2)
     v.writing_before, v.writing_column = f.written[t][:, 0], v.writing.swapaxes(1, 2)
     v.unwritten, v.unwritten_columns = f.unwritten[t][:, 1:], f.unwritten[t].swapaxes(1, 2)
     v.untouched, v.reading_before, v.reading = f.untouched[t], f.reading[t], f.reading[t + 1]

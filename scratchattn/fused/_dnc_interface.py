@@ -1,6 +1,6 @@
 """The interface of ``fused/dnc.py``: its weights in the order of the buffers, squashing, slopes."""
 
-from ..calculus import products, sigmoid
+from ..calculus import sigmoid
 
 
 def emitting_weights(xp, weights, bias, sizes):
@@ -22,10 +22,10 @@ def squash(xp, tw, v, f, eps):
     v.write_vector[...] = v.raw_write_vector
     tw.log1pexp(v.raw_strength, v.strength)
     v.strength += 1
-    modes = v.modes
-    xp.subtract(v.raw_modes, tw.max(v.raw_modes, 1, f.over_modes), out=modes)
+    modes = v.modes  # (3, b, r): what runs over three runs over whole blocks
+    xp.subtract(v.raw_modes, tw.max(v.raw_modes, 0, f.over_modes), out=modes)
     xp.exp(modes, out=modes)
-    modes /= tw.add(modes, 1, f.over_modes)
+    modes /= tw.add(modes, 0, f.over_modes)
     length = v.length
     tw.dot(v.keys, v.keys, length)
     length += eps
@@ -56,10 +56,17 @@ def slopes(xp, tw, f, g, sizes):
     block = max(1, 2**15 // max(1, sizes.batch * sizes.reads * sizes.rows))
     for start in range(0, sizes.steps, block):
         now = slice(start, start + block)
-        others = products(xp, f.factors[now], -2)[1]
-        others *= f.used[now, :, None]
-        xp.negative(others, out=g.freeing[now])
-        xp.subtract(1, f.usage[:-1][now], out=g.by_writing[now])
-        g.by_writing[now] *= f.kept[now]
-        xp.subtract(1, f.written[:-1][now, :, 0], out=g.by_usage[now])
-        g.by_usage[now] *= f.kept[now]
+        freeing, by_usage, by_writing = g.freeing[now], g.by_usage[now], g.by_writing[now]
+        factors = [f.factors[now, :, h] for h in range(r)]
+        xp.negative(f.used[now], out=freeing[:, :, 0])
+        for h in range(1, r):  # times the factors before each
+            xp.multiply(freeing[:, :, h - 1], factors[h - 1], out=freeing[:, :, h])
+        after = by_usage
+        after[...] = 1
+        for h in range(r - 1, 0, -1):  # and times those after it
+            after *= factors[h]
+            freeing[:, :, h - 1] *= after
+        xp.subtract(1, f.usage[:-1][now], out=by_writing)
+        by_writing *= f.kept[now]
+        xp.subtract(1, f.written[:-1][now, :, 0], out=by_usage)
+        by_usage *= f.kept[now]

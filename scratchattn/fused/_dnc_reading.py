@@ -1,7 +1,7 @@
 """The reading of ``fused/dnc.py`` in one step: links, read modes, reads; and back.
 
-Arguments as in ``_dnc_writing``.  A product of inner length two makes 1 - w_i - w_j: broadcasting would take
-several times as long.
+Arguments as in ``_dnc_writing``.  A product of inner length two makes 1 - w_i - w_j, and one w_i p_j:
+broadcasting, or an inner length of one, would take several times as long.
 """
 
 from ._dnc_content import content, content_back
@@ -13,7 +13,7 @@ def link(xp, tw, v, f):
     xp.subtract(1, v.writing, out=v.unwritten)
     xp.matmul(v.unwritten_columns, v.written, out=over)
     xp.multiply(over, v.link, out=after)
-    after += xp.matmul(v.writing_column, v.precedence, out=over)
+    after += xp.matmul(v.written_columns, v.preceding, out=over)
     v.diagonal[...] = 0
     untouched = xp.subtract(1, tw.add(v.writing, 2, f.one), out=v.untouched)
     xp.multiply(v.precedence, untouched, out=v.precedence_after)
@@ -42,9 +42,9 @@ def read_back(xp, tw, v, d, g):
     dreading += xp.matmul(g.dreads, v.memory_after, out=g.over_reading)
     over_ways = dreading[:, None]
     dmodes, modes = g.dmodes, v.modes
-    tw.dot(over_ways, v.ways, dmodes)
+    tw.dot(over_ways, v.ways, g.dmodes_of_batch)
     for _ in range(2):
-        dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 1, g.mean_of_modes)
+        dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 0, g.mean_of_modes)
     xp.multiply(dmodes, modes, out=d.dmodes)
     xp.multiply(over_ways, v.modes_of_rows, out=g.dways)
     content_back(

@@ -40,7 +40,7 @@ def _buffers(like, s):
         dways=new(b, 3, r, n),  # back, alike, onwards; then the read weightings stand in the middle
         dsources=new(2, b, n),
         dtaking=new(b, 2),
-        dmodes=new(b, 3, r),
+        dmodes=new(3, b, r),
         left=new(b, 2 * r + 1, w),  # reads, read keys, the write key of the step after
         right=new(b, 2 * r + 1, n),
         pulled=new(b, r + 1, n),
@@ -53,10 +53,10 @@ def _buffers(like, s):
         over_column=new(b, n, 1),
         over_reading=new(b, r, n),
         over_links=new(b, n, n),
-        over_modes=new(b, 3, r),
+        over_modes=new(3, b, r),
         over_keys=new(b, r + 1, w),
         over_units=new(b, s.units),
-        mean_of_modes=new(b, 1, r),
+        mean_of_modes=new(1, b, r),
         mean=new(b, r + 1, 1),
         one=new(b, 1, 1),
         ones_column=new(n, 1),
@@ -68,7 +68,7 @@ def _buffers(like, s):
     g.dreads = g.dcarried[:, : s.features].reshape(b, r, w)
     g.dhidden = g.dcarried[:, s.features :]
     g.dback, g.dalike, g.donwards = (g.dways[:, j] for j in range(3))
-    around = g.dways.reshape(b, 3 * r, n)
+    g.dmodes_of_batch, around = g.dmodes.swapaxes(0, 1), g.dways.reshape(b, 3 * r, n)
     g.back_and_read, g.read_and_onwards_columns = around[:, : 2 * r], around[:, r:].swapaxes(1, 2)
     g.diagonal = g.dlink.reshape(b, n * n)[:, :: n + 1]
     g.dallocation, g.dallocation_flat = g.dsources[0], g.dsources[0].reshape(-1)
@@ -99,7 +99,7 @@ def _views(g, s, t):
     d.dchanging_columns = draw[:, c["changes"], None]
     d.dfree, d.dwrite = draw[:, c["free_gates"]], draw[:, c["write_gates"].start]
     d.dallocate = draw[:, c["allocation_gates"].start]
-    d.dmodes = draw[:, c["read_modes"]].reshape(b, r, 3).swapaxes(1, 2)
+    d.dmodes = draw[:, c["read_modes"]].reshape(b, r, 3).transpose(2, 0, 1)
     d.freeing, d.by_writing, d.by_usage = g.freeing[t], g.by_writing[t], g.by_usage[t]
     d.inverse_squared_after = g.inverse_squared[t + 1]
     return d

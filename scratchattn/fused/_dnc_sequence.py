@@ -86,7 +86,7 @@ def _start(f, state, sizes):
     if sizes.recurrent:
         f.cell[0] = state.cell
     f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link[:, 0]
-    f.precedence[0], f.written[0, :, :1] = state.precedence, state.write_weightings
+    f.preceding[0, :, :1], f.written[0, :, :1] = state.precedence, state.write_weightings
     f.reading[0] = state.read_weightings
 
 
@@ -94,7 +94,7 @@ def _last(f, sizes):
     """The state after the last step, none of it leased memory."""
     carried, features = f.carried[-1], sizes.features
     units = [carried[:, features:-1], f.cell[-1]] if sizes.recurrent else []
-    last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.precedence[-1]]
+    last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.preceding[-1][:, :1]]
     reads = carried[:, :features].reshape(sizes.batch, sizes.reads, sizes.width)
     return [a + 0 for a in (*last, f.written[-1][:, :1], f.reading[-1], reads, *units)]
 
