@@ -264,9 +264,10 @@ TABLE = [
     (sa.tasks.Copy, (), {"together": 1}, "Copy: together must be True or False, got 1"),
     (sa.tasks.Copy().batch, (np.random.default_rng(0), -1), {}, "Copy.batch: size must be an int, at least"),
     *[(sa.training.Settings, (), {name: 0}, f"Settings: {name} must be at least 1, got 0")
-      for name in "steps batch eval_every eval_batches eval_batch log_every".split()],
+      for name in "steps batch shards eval_every eval_batch log_every".split()],
     *[(sa.training.Settings, (), {name: bad}, f"Settings: {name} must be")
-      for name in ("learning_rate", "clip") for bad in (0, -1.0, float("nan"), "fast", None)],
+      for name in ("learning_rate", "clip") for bad in (-1.0, float("nan"), "fast", None)],
+    (sa.training.Settings, (), {"learning_rate": 0}, "Settings: learning_rate must be positive, got 0"),
     (sa.training.Settings, (), {"optimiser": "adamant"}, "Settings: optimiser must be one of ['"),
     (sa.training.Settings, (), {"decay": 1.5}, "Settings: decay must be from 0 to 1, got 1.5"),
     (sa.training.Settings, (), {"seed": -1}, "Settings: seed must be at least 0, got -1"),

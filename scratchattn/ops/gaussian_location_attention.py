@@ -1,7 +1,7 @@
 """Attention by location: Gaussians over positions say where to look, whatever stands there.
 
-Each of ``m`` Gaussians has a centre, a width and an importance; ``k`` positions share their attention.
-No content is compared: the lecture's location-based attention.
+The lecture's location-based attention.  Each of ``m`` Gaussians has a centre, a width and an importance;
+``k`` positions share their attention.
 
 Forward
 -------
@@ -47,8 +47,7 @@ the squares of distances must be finite.
 
 Luong's local-p attention keeps the positions s with |s - p| <= D and multiplies the softmax over them by the
 Gaussian: softmax(logits, keep) * this(p, D / 2, s, keep=keep, normalised=False).  The paper has
-p = S sigmoid(.), the authors' code 1 + (S - 1) sigmoid(.) and a window around floor(p).  OpenNMT's
-CenteredWindow has the other sign before the fraction of p, which mirrors the Gaussian.
+p = S sigmoid(.), the authors' code 1 + (S - 1) sigmoid(.) and a window around floor(p); OpenNMT mirrors it.
 
 Source: Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850, section 5; Luong,
 Pham, Manning, arXiv:1508.04025, section 3.2; the lecture: Graves, DeepMind x UCL, 2020.
@@ -123,6 +122,7 @@ def gaussian_location_attention_backward(saved, dweights):
     if winner is not None:
         others = xp.sum(xp.where(gaussian, 0, mass), axis=-2, keepdims=True)
         mass = xp.where(gaussian, -others, mass)
+        dscaled = xp.where(gaussian, mass / xp.where(real(a) > 0, a, 1), dscaled)
     dcentre = 2 * r * (xp.sum(dexponent * lag, axis=-1, keepdims=True) + anchor * mass)
     drate = -xp.sum(dexponent * lag * (distance + anchor), axis=-1, keepdims=True) - anchor * (anchor * mass)
     dcentre, drate, dscaled = (xp.squeeze(x, axis=-1) for x in (dcentre, drate, dscaled))
@@ -183,8 +183,7 @@ def _beside_the_largest(xp, a, r, p, c, distance, far, live):
 
 def _check(width_as, **flags):
     if width_as not in WIDTHS:
-        known = ", ".join(WIDTHS)
-        raise ValueError(f"gaussian_location_attention: width_as must be one of {known}, got {width_as!r}")
+        raise ValueError(f"gaussian_location_attention: width_as must be one of {WIDTHS}, got {width_as!r}")
     for name, value in flags.items():
         if type(value) is not bool:
             raise TypeError(f"gaussian_location_attention: {name} must be True or False, got {value!r}")
@@ -264,13 +263,14 @@ def what_is_not_kept_is_never_read(inputs, params, weights):
             assert gradient is None or np.isfinite(gradient).all()
 
 
-def no_slope_leaves_the_floats(inputs, params, weights):
-    """That of an importance of zero would, beside one that is far."""
-    two = [np.array(x) for x in ([0.0, 99.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0])]
+def a_slope_by_importance_is_neither_lost_nor_roundoff(inputs, params, weights):
+    """Beside one that is far that of an importance of zero is large; alone any is zero."""
+    far = [0.0, 99.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]
+    alone = np.linspace(0, 3, 9)[:, None], [1.0], [0.0, 1.0, 2.0], [0.7]
     with np.errstate(over="raise", invalid="raise"):
-        found, saved = gaussian_location_attention_forward(*two)
-        slope = gaussian_location_attention_backward(saved, found)[3][0]
-    assert 1e140 < -slope < 1e160
+        for given, low, high in ((far, 1e140, 1e160), (alone, 0, 0)):
+            found, saved = gaussian_location_attention_forward(*map(np.array, given))
+            assert low <= -gaussian_location_attention_backward(saved, found)[3][0] <= high
 
 
 gaussian_location_attention = register(
@@ -286,7 +286,7 @@ gaussian_location_attention = register(
             weights_are_a_distribution_if_normalised,
             where_counting_starts_does_not_matter,
             what_is_not_kept_is_never_read,
-            no_slope_leaves_the_floats,
+            a_slope_by_importance_is_neither_lost_nor_roundoff,
         ),
         variants=(
             Variant("graves", FREE | {"width_as": "factor"}, "arXiv:1308.0850 eq. 46"),
