@@ -6,6 +6,7 @@ size)``, ``loss(outputs, batch)`` in nats, and ``metrics(outputs, batch)``.  Dat
 
 from .associative_recall import AssociativeRecall
 from .babi import Babi
+from .babi_stories import BabiStories
 from .copy import Copy
 from .copy_series import CopySeries
 from .graph import Graph
@@ -16,6 +17,7 @@ from .repeat_copy import RepeatCopy
 
 TASKS = {
     "babi": Babi,
+    "babi_stories": BabiStories,
     "copy": Copy,
     "copy_series": CopySeries,
     "linkage": Linkage,
@@ -29,6 +31,7 @@ __all__ = [
     "TASKS",
     "AssociativeRecall",
     "Babi",
+    "BabiStories",
     "Copy",
     "CopySeries",
     "Graph",
