@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import sys
@@ -141,15 +142,19 @@ def test_a_loss_that_is_no_number_is_told_once_with_all_shards(tmp_path):
     assert bad == {"batch/2/inputs"}  # the twentieth batch that the second process has drawn
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_end_a_job_saves(number, tmp_path):
+@pytest.mark.parametrize(
+    "tell",
+    [lambda pid: os.kill(pid, signal.SIGTERM), lambda pid: os.killpg(pid, signal.SIGINT)],
+    ids=["SIGTERM to mpiexec", "Ctrl-C to all, as a terminal does"],
+)
+def test_asked_to_end_a_job_saves(tell, tmp_path):
     words = [*WORDS, "--set=steps=100000", "--set=log_every=1", "--parallel=mpi"]
     until, log = time.monotonic() + 60, tmp_path / "log.jsonl"
     with started(2, "train", "ntm", "copy", *words, "--out", tmp_path) as process:
         while not (log.exists() and log.stat().st_size):
             assert time.monotonic() < until and process.poll() is None
             time.sleep(0.05)
-        process.send_signal(number)
+        tell(process.pid)
         _, err = process.communicate(timeout=60)
     assert process.returncode != 0 and read_log(log)[-1]["event"] == "stopped"
     assert newest(tmp_path).step == read_log(log)[-1]["step"]

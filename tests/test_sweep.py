@@ -155,13 +155,17 @@ def test_a_killed_worker_loses_only_its_own_run(tmp_path, monkeypatch):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_end_a_sweep_lets_its_runs_save(number, tmp_path):
+@pytest.mark.parametrize(
+    "tell",
+    [lambda pid: os.kill(pid, signal.SIGTERM), lambda pid: os.killpg(pid, signal.SIGINT)],
+    ids=["SIGTERM to the sweep", "Ctrl-C to all, as a terminal does"],
+)
+def test_asked_to_end_a_sweep_lets_its_runs_save(tell, tmp_path):
     words = ["ntm", "copy", *WORDS, "--set=steps=100000", "--set=checkpoint_every=0", "--over", "clip=1,2,3"]
     logs = tmp_path / "s" / "runs"
     with started(*words, "--jobs", "2", "--out", tmp_path / "s") as process:
         wait_for(lambda: sum(path.stat().st_size > 0 for path in logs.glob("*/log.jsonl")) == 2, process)
-        process.send_signal(number)
+        tell(process.pid)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped with 0 of 3 runs finished; the same command goes on" in said and "Traceback" not in said

@@ -41,7 +41,7 @@ class Group:
         self._world, self._sum = MPI.COMM_WORLD, MPI.SUM
         self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
         self.fast, self.device_buffers = fast, device_buffers
-        self._shards, self._spare = 1, None
+        self._shards = 1
 
     def own(self, shards):
         """Numbers of the shards that this process computes; ValueError for more processes than shards."""
@@ -70,15 +70,14 @@ class Group:
         Sums of branches are made where half of them is, a quarter...: a sum of two has the same bits in both
         orders.  Then each has a part of the whole, and they hand them back.
         """
-        if self._spare is None or len(self._spare) < len(mine):
-            self._spare = array_module(mine).empty_like(mine)  # once: new memory is slow to touch
         low, high, ways, distance = 0, len(mine), [], 1
+        spare = array_module(mine).empty_like(mine[: (high + 1) // 2])
         while distance < self.size:
             middle = (low + high) // 2
             kept, given = slice(low, middle), slice(middle, high)
             if self.rank & distance:
                 kept, given = given, kept
-            theirs = self._spare[: kept.stop - kept.start]
+            theirs = spare[: kept.stop - kept.start]
             self._swap(mine[given], theirs, distance)
             total = mine[kept]
             total += theirs
