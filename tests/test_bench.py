@@ -20,7 +20,8 @@ def ran(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def test_all_cases_are_timed_alone(capsys):
+def test_all_cases_are_timed_alone(capsys, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")  # and yet there is one
     report = ran(capsys, "--peers", "none", "--rounds", "1", "--batch", "1")
     assert set(report["machine"]) == {"blas", "blas_architecture", "threads"}
     assert report["machine"]["threads"] == 1

@@ -32,6 +32,12 @@ def fact(seed, value, **changed):
     } | changed  # fmt: skip
 
 
+def ran(capsys, *words):
+    """The rows that results prints."""
+    assert cli.main(["results", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["rows"]
+
+
 def only(monkeypatch, tmp_path, made):
     """``scratchattn results small`` runs in a clone that has measured nothing."""
     found = {"ntm_copy": rows()["ntm_copy"], made.name: made}
@@ -72,6 +78,7 @@ def test_the_first_row_of_a_model_and_a_task_is_what_training_them_does():
     found = configure("ntm", "copy")
     assert found.settings == Settings(steps=60_000, eval_every=10_000, log_every=1_000)
     assert found.model == NTM(9, 8) and found.task == Copy()
+    assert configure("dnc", "copy").settings == Settings()  # nobody has measured that one
     assert configure("ntm", "copy", file={"training": {"steps": 9}}).settings.steps == 9
     assert configure("ntm", "copy", file={"training": {"steps": 9}}, wishes=["steps=8"]).settings.steps == 8
 
@@ -147,8 +154,10 @@ def test_a_damaged_line_is_named(line, told, tmp_path):
 def test_the_missing_seeds_are_run_and_kept(tmp_path, monkeypatch, capsys):
     folder = only(monkeypatch, tmp_path, row(seeds=2, target=100.0))
     keep(row(), folder, fact(0, 0.5))
-    status = cli.main(["results", "small", "--run", "--json", "--out", "runs"])
-    (found,) = json.loads(capsys.readouterr().out)["rows"]
+    status = cli.main(["results", "small", "--run", "--out", "runs"])
+    said = capsys.readouterr().out
+    assert "small: missing" not in said and said.count("small, seed 1: ") == 1 == said.count("small, seed ")
+    (found,) = ran(capsys, "small")
     assert status == 0 and found["seeds"] == [0, 1] and found["missing"] == [] and found["failed"] == []
     kept = measured(row(), folder)[1]
     assert kept["command"] == row().command(1) and kept["seconds"] > 0 and len(kept["sha256"]) == 64
@@ -160,6 +169,14 @@ def test_the_missing_seeds_are_run_and_kept(tmp_path, monkeypatch, capsys):
     before = log.read_bytes()
     assert cli.main(["results", "small", "--run", "--seeds", "1", "--out", "runs"]) == 0
     assert measured(row(), folder)[1]["sha256"] == kept["sha256"] and log.read_bytes() == before
+
+
+def test_several_seeds_are_kept_once_each(tmp_path, monkeypatch, capsys):
+    folder = only(monkeypatch, tmp_path, row(seeds=2, target=-1.0))
+    assert cli.main(["results", "small", "--run", "--jobs", "1"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("small, seed 0: ") == said.count("small, seed 1: ") == 1
+    assert list(measured(row(), folder)) == [0, 1] and "| 2 | 0, 1 |" in said
 
 
 def test_a_named_seed_that_fails_is_shown_and_is_the_exit_status(tmp_path, monkeypatch, capsys):
@@ -185,7 +202,12 @@ def test_used_wrongly(words, told, capsys):
 
 def test_a_run_that_did_not_end_by_itself_is_no_failed_seed(tmp_path, monkeypatch, capsys):
     folder = only(monkeypatch, tmp_path, row())
-    monkeypatch.setattr("scratchattn.training.workers._train", lambda *all: (-9, ""))
+
+    def killed(directory, *rest):
+        (directory / "log.jsonl").write_text('{"event": "train", "step": 10}\n')
+        return -9, ""
+
+    monkeypatch.setattr("scratchattn.training.workers._train", killed)
     assert cli.main(["results", "small", "--run", "--seeds", "0"]) == 1
     assert "--seed 0: killed by SIGKILL, twice" in capsys.readouterr().err
     assert measured(row(), folder) == {}
