@@ -4,6 +4,7 @@
     scratchattn train --resume runs/GRU-Parity-0           after Ctrl-C, to the same bits
     scratchattn eval runs/GRU-Parity-0 --set longest=40    longer sequences than any that it was trained on
     scratchattn show runs/GRU-Parity-0                     the report, with the picture that the model draws
+    scratchattn sweep examples/own_model.py:GRU examples/own_model.py:Parity --over units=8,16 --seeds 0-3
 
 ``scratchattn.models`` and ``scratchattn.tasks`` say what a model and a task must have.
 """
