@@ -55,22 +55,30 @@ class DNC:
     """Settings of a Differentiable Neural Computer."""
 
     inputs: int
+    """Features of a step that goes in: the task's."""
     outputs: int
+    """Features of a step that comes out: the task's."""
     rows: int = 32
+    """Rows of the memory."""
     width: int = 16
+    """Numbers in a row."""
     units: int = 64
+    """Hidden units of a layer of the controller."""
     controller: str = "lstm"
     """"lstm" or "feedforward" (one tanh layer)."""
     layers: int = 1
     """LSTMs on top of each other; a feed-forward controller has one layer."""
     read_heads: int = 4
+    """Heads that read, each one vector of ``width`` a step."""
     write_heads: int = 1
+    """Heads that erase and write."""
     biases: bool = True
     """The interface and the outputs have biases."""
     engine: str = "auto"
     """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one layer,
     one write head and a convention whose cell is the default's, else "reference", which alone runs all."""
     dtype: str = "float32"
+    """Of the parameters and all that is computed: "float32" or "float64"."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
 

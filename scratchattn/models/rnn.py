@@ -53,16 +53,21 @@ class RNN:
     """Settings of a recurrent network."""
 
     inputs: int
+    """Features of a step that goes in: the task's."""
     outputs: int
+    """Features of a step that comes out: the task's."""
     cell: str = "lstm"
     """"lstm", "gru" or "tanh"."""
     units: int = 128
+    """Hidden units of a layer."""
     layers: int = 1
+    """Layers on top of each other."""
     both_directions: bool = False
     """A second part of every layer reads from the end to the start; then nothing runs step by step."""
     engine: str = "auto"
     """"fused", which there is of the LSTM, or "reference"; "auto": "fused" where there is one."""
     dtype: str = "float32"
+    """Of the parameters and all that is computed: "float32" or "float64"."""
 
     def __post_init__(self):
         if self.engine == "auto":

@@ -1,7 +1,26 @@
 """Data: generators with an explicit rng, and readers of the field's file formats.
 
-A task is a frozen dataclass with ``inputs`` and ``outputs`` (features of a step), ``batch(rng,
-size)``, ``loss(outputs, batch)`` in nats, and ``metrics(outputs, batch)``.  Data are NumPy.
+A task is a frozen dataclass.  One that draws its data has
+
+    batch(rng, size, dtype)             ``size`` fresh sequences
+
+and one whose data have an end has
+
+    examples(split)                     how many, in "train", "validation" and "test"; none may be empty
+    take(split, indices, dtype)         those of them
+
+Either gives a NamedTuple with ``inputs`` (t, b, ...), ``lengths`` (b integers, or None if all have t steps),
+``size`` (b) and whatever the loss needs, on the backend in use.  What has t entries along its first axis is
+cut with the inputs where training cuts sequences along time.  And both have
+
+    loss(outputs, batch)                a scalar Tensor, in nats
+    metrics(outputs, batch)             name -> a NumPy vector, a number for each sequence
+    metric                              the name of the one that is selected, judged and swept by
+    larger_is_better                    of that metric; without it, smaller is
+    continues                           True: a batch begins in the state in which the one before it ended
+    inputs, outputs                     features of a step, for models that ask for them
+
+``training.fitting`` refuses what lacks a part, and names it.
 """
 
 from .associative_recall import AssociativeRecall

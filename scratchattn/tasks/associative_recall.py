@@ -30,10 +30,13 @@ class AssociativeRecall(BitsTask):
     """Settings: the size of an item, and the range that numbers of items are drawn from, ends included."""
 
     bits: int = 6
+    """Bits of a vector."""
     vectors: int = 3
     """Vectors of an item."""
     fewest: int = 2
+    """Least number of items."""
     most: int = 6
+    """Greatest number of items."""
     together: bool = True
     """All sequences of a batch have one number of items; otherwise each has its own."""
 

@@ -110,6 +110,7 @@ class Babi(BabiTask):
     tasks: str = "1"
     """Numbers of tasks between commas, or "all"."""
     folder: str = "en-10k"
+    """Of the data set: language, and how many training questions a task has."""
     blanks: int = 0
     """Steps without any input before each answer."""
     held_out: int = 10

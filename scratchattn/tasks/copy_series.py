@@ -28,9 +28,13 @@ class CopySeries(BitsTask):
     """Settings: bits of a vector, the range of lengths, both ends included, and how many sequences."""
 
     bits: int = 6
+    """Bits of a vector."""
     shortest: int = 5
+    """Least number of vectors in a sequence."""
     longest: int = 5
+    """Greatest number of vectors in a sequence."""
     sequences: int = 10
+    """Sequences of a series, one after the other."""
     together: bool = True
     """The first sequences of all series of a batch have one length, and so on; otherwise each has its own."""
 

@@ -48,17 +48,21 @@ class Graph(BitsTask):
     question: str = "traversal"
     """"traversal": follow these edges from here; "shortest_path": the way from here to there."""
     fewest: int = 5
+    """Nodes, at least."""
     most: int = 10
-    """Nodes."""
+    """Nodes, at most."""
     least_edges: int = 2
+    """Edges that leave a node, at least."""
     most_edges: int = 4
-    """Edges that leave a node; at most to all others."""
+    """Edges that leave a node, at most; and never more than to all others."""
     shortest: int = 2
+    """Edges of the path, at least."""
     longest: int = 4
-    """Edges of the path."""
+    """Edges of the path, at most."""
     planning: int = 0
     """Steps between question and answer; the paper gives shortest paths ten."""
     digits: int = 3
+    """Decimal digits of a label."""
 
     metric = "sequence_error"
     together = False

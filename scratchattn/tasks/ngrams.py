@@ -39,6 +39,7 @@ class NGrams(BitsTask):
     """Settings: bits of a sequence, and how many bits before it the chance of each depends on."""
 
     length: int = 200
+    """Bits of a sequence."""
     context: int = 5
     """Of the six bits of a 6-gram the five that come first."""
 

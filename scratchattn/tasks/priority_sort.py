@@ -28,8 +28,11 @@ class PrioritySort(BitsTask):
     """Settings: bits of a vector, how many are shown, and how many of the highest are asked for."""
 
     bits: int = 8
+    """Bits of a vector."""
     vectors: int = 20
+    """Vectors that are shown."""
     top: int = 16
+    """So many of the highest are asked for."""
 
     def __post_init__(self):
         check_settings(self, at_least={"bits": 1, "vectors": 1, "top": 1})

@@ -35,11 +35,17 @@ class RepeatCopy(BitsTask):
     """Settings: bits of a vector, and ranges, both ends included, for lengths and numbers of repeats."""
 
     bits: int = 8
+    """Bits of a vector."""
     shortest: int = 1
+    """Least number of vectors in a sequence."""
     longest: int = 10
+    """Greatest number of vectors in a sequence."""
     fewest: int = 1
+    """Least number of repeats."""
     most: int = 10
+    """Greatest number of repeats."""
     known_fewest: int = 1
+    """See ``known_most``."""
     known_most: int = 10
     """Mean and deviation of the numbers from ``known_fewest`` to here are those that R is shown with."""
     delimiter: bool = True
