@@ -2,8 +2,8 @@
 
     dtype                               "float32" or "float64": of the parameters, and what batches come in
     init(rng)                           a ``Params``, drawn from a NumPy Generator
-    initial_state(params, batch)        the state before the first step of ``batch`` sequences: an array,
-                                        None, or a tuple (a NamedTuple is best) of those
+    initial_state(params, batch)        the state before the first step of ``batch`` sequences: a tuple, best
+                                        a NamedTuple, of arrays, None and such tuples
     sequence(params, state, xs, lengths)    xs (t, b, ...) -> outputs (t, b, ...), the state after the last
                                         step, of the same form; ``lengths``: b integers, or None for t
 

@@ -83,11 +83,12 @@ def _try_step(model, task, params, settings, rng):
 
 
 def _expect_state(state, told):
-    if isinstance(state, tuple):
-        for part in state:
+    _expect(isinstance(state, tuple), told, state)  # its parts are saved by their names in it
+    for part in state:
+        if isinstance(part, tuple):
             _expect_state(part, told)
-    else:
-        _expect(state is None or hasattr(state, "dtype"), told, state)
+        else:
+            _expect(part is None or hasattr(part, "dtype"), told, part)
 
 
 def _expect(holds, told, got):
