@@ -2,9 +2,8 @@
 
     python examples/verdicts.py DIR [NAME...]        NAME: only these repositories
 
-DIR holds clones by the names of their repositories; those that are not there are skipped, and said so.
-``docs/verdicts.md`` says what is behind each deviation.  Needs PyTorch, and einops for flash-attention.  No
-code of theirs is here: ``verdicts_*.py`` beside this file import it and rename and reshape its arguments.
+DIR holds clones by the names of their repositories; what is not there is skipped, and said so.  Needs
+PyTorch, and einops for flash-attention.  ``verdicts_*.py`` beside this file import what is there.
 """
 
 import importlib
@@ -17,22 +16,22 @@ from pathlib import Path
 import gradcheck
 
 CLONES = {  # folder: who wrote it, the adapters
-    "pytorch-ntm": ("loudinthecloud", "verdicts_ntm", "pytorch_ntm"),
-    "pytorch-dnc": ("ixaxaar", "verdicts_dnc", "pytorch_dnc"),
-    "dnc": ("RobertCsordas", "verdicts_csordas", "dnc"),
-    "adaptive-computation-time-pytorch": ("zphang", "verdicts_ntm", "act_pytorch"),
-    "flash-attention": ("Dao-AILab", "verdicts_attention", "flash_attention"),
-    "annotated-transformer": ("harvardnlp", "verdicts_annotated", "annotated_transformer"),
-    "nanoGPT": ("karpathy", "verdicts_nanogpt", "nano_gpt"),
+    "pytorch-ntm": ("loudinthecloud", "verdicts_ntm.pytorch_ntm", "verdicts_ntm_step.ntm_step"),
+    "pytorch-dnc": ("ixaxaar", "verdicts_dnc.pytorch_dnc", "verdicts_dnc_step.pytorch_dnc_step"),
+    "dnc": ("RobertCsordas", "verdicts_csordas.dnc", "verdicts_csordas_step.csordas_step"),
+    "adaptive-computation-time-pytorch": ("zphang", "verdicts_ntm.act_pytorch"),
+    "flash-attention": ("Dao-AILab", "verdicts_attention.flash_attention"),
+    "annotated-transformer": ("harvardnlp", "verdicts_annotated.annotated_transformer"),
+    "nanoGPT": ("karpathy", "verdicts_nanogpt.nano_gpt"),
 }
 PYTORCH = "pytorch"  # needs no clone
-HEAD = "| repository | commit | what of it | against | dtype | verdict |", "|---|---|---|---|---|---|"
+HEAD = "| repository | commit | what of it | against | dtype | verdict |\n|---|---|---|---|---|---|"
 
 
-def adapters(name):
-    """What lists the rows of a repository."""
-    _, module, function = CLONES.get(name, ("", "verdicts_torch", "pytorch"))
-    return getattr(importlib.import_module(module), function)
+def listed(adapter, folder):
+    """The rows of one adapter, ``module.function``."""
+    module, function = adapter.split(".")
+    return getattr(importlib.import_module(module), function)(folder)
 
 
 def commit(folder):
@@ -66,7 +65,7 @@ def main(where, *names):
         print(f"verdicts: no such repository or folder: {(*unknown, where)[0]}", file=sys.stderr)
         return 2
     warnings.simplefilter("ignore")  # they use what PyTorch has deprecated since
-    print(*HEAD, sep="\n", flush=True)
+    print(HEAD, flush=True)
     seen = 0
     for name in names or (*CLONES, PYTORCH):
         folder = where / name
@@ -76,20 +75,21 @@ def main(where, *names):
         if name == PYTORCH and not (seen or names):
             break
         seen += 1
-        try:
-            rows = adapters(name)(folder)
-        except (ImportError, OSError, KeyError, AttributeError) as reason:
-            print(f"cannot be asked: {name}: {type(reason).__name__}: {reason}", file=sys.stderr)
-            continue
-        import torch
+        owner, *adapters = CLONES.get(name, ("", "verdicts_torch.pytorch"))
+        for adapter in adapters:
+            try:
+                rows = listed(adapter, folder)
+            except (ImportError, OSError, KeyError, AttributeError) as reason:
+                print(f"cannot be asked: {name}: {type(reason).__name__}: {reason}", file=sys.stderr)
+                continue
+            import torch
 
-        theirs = f"{CLONES.get(name, name)[0]}/{name}", commit(folder)
-        whose = theirs if name in CLONES else ("PyTorch", torch.__version__)
-        for row in rows:
-            for dtype in row.dtypes:
-                report = verdict(row, dtype)
-                cells = *whose, row.what, report.op, dtype, told(report)
-                print("| " + " | ".join(cells) + " |", flush=True)
+            whose = ("PyTorch", torch.__version__) if name == PYTORCH else (f"{owner}/{name}", commit(folder))
+            for row in rows:
+                for dtype in row.dtypes:
+                    report = verdict(row, dtype)
+                    cells = *whose, row.what, report.op, dtype, told(report)
+                    print("| " + " | ".join(cells) + " |", flush=True)
     return 0 if seen else 1
 
 

@@ -1,7 +1,6 @@
 """What the adapters of ``verdicts.py`` share: reading a clone, and reshaping what goes in and comes out."""
 
 import ast
-import importlib
 import importlib.util
 import math
 import sys
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from gradcheck.conformance import CELLS
 from scratchattn import REGISTRY
 
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
     def op(self):
         """The op with the cases that the function is made for."""
-        op = REGISTRY.get(self.against, self.against)
+        op = {**REGISTRY, **CELLS}.get(self.against, self.against)
         if self.fits is None:
             return op
         return replace(op, cases=lambda rng: [case for case in op.cases(rng) if self.fits(case)])

@@ -49,13 +49,13 @@ def pytorch_ntm(folder):
     some = lambda case: all(0 not in x.shape for x in case.inputs if x is not None)
     three = shaped((None,), (3,))
     convolve = in_one_batch(one_by_one(module._convolve), 1, 1)
-    # With one row, or one that has all, the derivative is of the size of eps: theirs is roundoff there.
-    spread = lambda case: weighting(case) and case.label not in ("one row", "sharp")
+    shift, reversed_shift = in_one_batch(of_memory("_shift"), 1, 1), {"variant": "pytorch_ntm"}
     return [
         Row("`_convolve`, three offsets", convolve, "circular_shift", three),
         Row("`_convolve`, any offsets", convolve, "circular_shift", dtypes=("float32",)),
-        Row("`NTMMemory._shift`", in_one_batch(of_memory("_shift"), 1, 1), "circular_shift", three),
-        Row("`NTMMemory._sharpen`", in_one_batch(sharpen, 1, 0), "sharpening", spread),
+        Row("`NTMMemory._shift`", shift, "circular_shift", three, dtypes=("float32",)),
+        Row("`NTMMemory._shift`", shift, "circular_shift", three, reversed_shift, dtypes=("float64",)),
+        Row("`NTMMemory._sharpen`", in_one_batch(sharpen, 1, 0), "sharpening", weighting),
         Row("`NTMMemory._similarity`", in_one_batch(similarity, 2, 2, 1), "cosine_addressing", some),
         Row("`NTMMemory._interpolate`", in_one_batch(interpolate, 1, 1, 0), "interpolation"),
         Row("`NTMMemory.write`", in_one_batch(write, 2, 2, 2, 2), "memory_write"),

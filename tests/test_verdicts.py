@@ -53,7 +53,7 @@ def stand_in(folder, index=PAPER, factor="1"):
 
 def judged(scripts, folder, what, monkeypatch, dtype="float64"):
     monkeypatch.syspath_prepend(str(folder))
-    rows = scripts[0].adapters("pytorch-ntm")(folder)
+    rows = scripts[0].listed("verdicts_ntm.pytorch_ntm", folder)
     (row,) = [row for row in rows if row.what == what]
     return scripts[0].verdict(row, dtype)
 
