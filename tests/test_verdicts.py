@@ -26,6 +26,71 @@ class NTMMemory(torch.nn.Module):
         return gate * content + (1 - gate) * previous * FACTOR
 """
 
+PARTS = """
+import torch
+from torch import nn
+from verify_ntm_step import address
+
+class NTMMemory(nn.Module):
+    def __init__(self, rows, width):
+        super().__init__()
+        self.width = width
+
+class Head(nn.Module):
+    def __init__(self, memory, units):
+        super().__init__()
+        self.memory = memory
+        setattr(self, self.layer, nn.Linear(units, sum(self.sizes(memory.width))))
+
+    def looks(self, shown, before):
+        told = getattr(self, self.layer)(shown).split(self.sizes(self.memory.width), 1)
+        key, strength, gate, shift, sharpness = (a if a.shape[1] > 1 else a[:, 0] for a in told[:5])
+        return address(self.memory.memory, before, key, strength, gate, shift, sharpness), told[5:]
+
+class NTMReadHead(Head):
+    layer, sizes = "fc_read", staticmethod(lambda width: [width, 1, 1, 3, 1])
+
+    def forward(self, shown, before):
+        w, _ = self.looks(shown, before)
+        return (w[:, None] @ self.memory.memory)[:, 0], w
+
+class NTMWriteHead(Head):
+    layer, sizes = "fc_write", staticmethod(lambda width: [width, 1, 1, 3, 1, width, width])
+
+    def forward(self, shown, before):
+        w, (ERASE, ADD) = self.looks(shown, before)
+        kept = self.memory.memory * (1 - w[:, :, None] * torch.sigmoid(erase)[:, None])
+        self.memory.memory = kept + w[:, :, None] * add[:, None]
+        return w
+
+class LSTMController(nn.Module):
+    def __init__(self, inputs, units, layers):
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, units, layers)
+"""
+WHOLE = """
+import torch
+import torch.nn.functional as F
+from .memory import NTMReadHead
+
+class NTM(torch.nn.Module):
+    def __init__(self, inputs, outputs, controller, memory, heads):
+        super().__init__()
+        self.controller, self.memory, self.heads = controller, memory, heads
+        self.fc = torch.nn.Linear(1, outputs)
+
+    def forward(self, x, state):
+        reads, state, before = state
+        shown, state = self.controller.lstm(torch.cat([x, *reads], 1)[None], state)
+        reads, after = [], []
+        for head, w in zip(self.heads, before):
+            found = head(shown[0], w)
+            if isinstance(head, NTMReadHead):
+                reads.append(found[0])
+            after.append(found[1] if isinstance(head, NTMReadHead) else found)
+        return F.sigmoid(self.fc(torch.cat([shown[0], *reads], 1))), (reads, state, after)
+"""
+
 
 @pytest.fixture
 def scripts(monkeypatch):
@@ -38,7 +103,7 @@ def scripts(monkeypatch):
 
     yield verdicts, verdicts_adapters
     for name in set(sys.modules) - before:
-        if name.startswith(("verdicts", "ntm", "act")):
+        if name.startswith(("verdicts", "verify", "ntm", "act")):
             del sys.modules[name]
 
 
@@ -101,6 +166,22 @@ def test_a_small_error_in_a_method_is_seen(scripts, tmp_path, monkeypatch, facto
     report = judged(scripts, folder, "`NTMMemory._interpolate`", monkeypatch)
     assert report.conforms is conforms
     assert conforms or ("weights" in report.distances and "worst" in scripts[0].told(report))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_whole_step_with_its_weights_mapped(scripts, tmp_path, monkeypatch, swapped):
+    """What the last two parts of a write head's layer are is seen in no shape, as both are as wide."""
+    parts = PARTS.replace("ERASE, ADD", "add, erase" if swapped else "erase, add")
+    (tmp_path / "ntm").mkdir()
+    texts = {"__init__": "", "memory": parts, "ntm": WHOLE}
+    for name, text in {**texts, **dict.fromkeys(["head", "controller"], "from .memory import *")}.items():
+        (tmp_path / "ntm" / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    row, *_ = scripts[0].listed("verdicts_ntm_step.ntm_step", tmp_path)
+    told = row._replace(options={"convention": "pytorch_ntm", "seeds": 1})
+    report = scripts[0].verdict(told, "float32")
+    assert report.conforms is not swapped, report
+    assert not swapped or "new_memory" in report.sentence()
 
 
 def test_one_batch_axis_for_any(scripts):
