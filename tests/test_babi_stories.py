@@ -8,10 +8,12 @@ import pytest
 from data_files import real_data
 
 from scratchattn.models import RNN
+from scratchattn.report.run import run_report
 from scratchattn.tasks import TASKS, BabiStories
 from scratchattn.tasks.readers.babi import Question, parse_babi, read_babi
 from scratchattn.tasks.stories import STORIES, story, written
-from scratchattn.training import Settings, train
+from scratchattn.training import Settings, configure, evaluate, train
+from scratchattn.training.fitting import try_out
 
 SINGULAR = {"mice": "mouse", "cats": "cat", "sheep": "sheep", "wolves": "wolf"}
 TURNS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
@@ -209,6 +211,44 @@ def test_batches_are_drawn_from_the_tasks_that_are_named():
     assert batch.inputs.shape == (53, 20, 159) and TASKS["babi_stories"] is BabiStories
     assert BabiStories(tasks="all").numbers() == tuple(STORIES)
     assert task.batch(np.random.default_rng(0), 0).size == 0
+
+
+def test_it_can_be_tested_on_the_files(tmp_path, monkeypatch):
+    """Training and validation draw; the three stories of the file are the test."""
+    folder = tmp_path / "babi" / "en"
+    folder.mkdir(parents=True)
+    text = "1 Mary moved to the garden.\n2 Where is Mary?\tgarden\t1\n"
+    (folder / "qa1_some-title_test.txt").write_text(3 * text)
+    monkeypatch.setenv("SCRATCHATTN_DATA", str(tmp_path))
+    task, seen = BabiStories(tested_on="en"), []
+
+    class Seeing(BabiStories):
+        def metrics(self, outputs, batch):
+            seen.append(batch.size)
+            return super().metrics(outputs, batch)
+
+    model = RNN(task.inputs, task.outputs, units=4)
+    settings = Settings(steps=1, eval_batches=1, eval_batch=2)
+    _, events = train(model, Seeing(tested_on="en"), settings, quiet=True)
+    assert seen == [1, 2, 2] and [event["event"] for event in events][-2] == "test"
+    model_params = model.init(np.random.default_rng(0))
+    found = evaluate(
+        model, Seeing(tested_on="en"), model_params, Settings(eval_batches=0, eval_batch=2), "test"
+    )
+    assert seen[3:] == [2, 1] and set(found) == {"question_error", "word_error"}
+    batch = task.take("test", np.array([0]))
+    assert batch.lengths.tolist() == [11] and task.examples("test") == 3
+    assert BabiStories(tested_on="en", blanks=2).take("test", np.array([0])).lengths.tolist() == [13]
+    with pytest.raises(FileNotFoundError, match="en-10k has no test file of task 1"):  # before any training
+        try_out(configure("rnn", "babi_stories", wishes=["tested_on=en-10k"]))
+    with pytest.raises(ValueError, match="BabiStories: the split 'train' is drawn, not read"):
+        task.take("train", np.array([0]))
+    with pytest.raises(ValueError, match="BabiStories: the split 'test' is drawn, not read"):
+        BabiStories().examples("test")
+    with pytest.raises(FileNotFoundError, match="en has no test file of task 2"):
+        evaluate(model, BabiStories(tasks="2", tested_on="en"), model_params, settings, "test")
+    page = run_report(model=model, params=None, task=task, settings=settings, events=events).page()
+    assert page.count("<caption>Measured on 2 fresh") == 1  # and not of the test
 
 
 def test_what_there_are_no_stories_of_is_refused():

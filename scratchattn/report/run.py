@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from ..training.draws import makes
 from . import html, pictures
 from .environment import environment as found_here
 from .memory_access import has_lengths
@@ -136,13 +137,13 @@ def _result(settings, task, events):
         rows += [(words(name), value) for name, value in metrics(last).items()]
         if "seconds" in last:
             rows.append(("seconds", round(last["seconds"], 1)))
-        tables.append(html.Table(rows, (where, "value"), _measured_on(settings, task)))
+        tables.append(html.Table(rows, (where, "value"), _measured_on(settings, task, kind)))
     return tables or ["No evaluation was logged."]
 
 
-def _measured_on(settings, task):
+def _measured_on(settings, task, kind):
     count = getattr(settings, "eval_batches", 0) * getattr(settings, "eval_batch", 0)
-    if not count or not hasattr(task, "batch"):
+    if not count or not makes(task, "test" if kind == "test" else "validation"):
         return ""
     lengths = f" of {task.shortest} to {task.longest} vectors" if has_lengths(task) else ""
     return f"Measured on {count:,} fresh sequences{lengths}."

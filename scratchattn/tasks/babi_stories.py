@@ -1,6 +1,7 @@
 """bAbI without its files: stories of our own, drawn anew for every batch, told as ``babi.py`` tells them.
 
-They have the channels of all twenty tasks, so that what has learned from them can be tested on the files.
+They have the channels of all twenty tasks, so that what has learned from them can be tested on the files:
+``tested_on`` makes the test split that of the files, of the same tasks.
 
 Source: Weston et al., arXiv:1502.05698; ``stories/``.
 """
@@ -8,7 +9,7 @@ Source: Weston et al., arXiv:1502.05698; ``stories/``.
 from dataclasses import dataclass
 
 from ..refusals import check_settings
-from .babi import BabiTask, task_numbers
+from .babi import FOLDERS, Babi, BabiTask, task_numbers
 from .stories import STORIES, story
 
 
@@ -20,14 +21,34 @@ class BabiStories(BabiTask):
     """Numbers of tasks between commas, or "all" of those that there are stories of."""
     blanks: int = 0
     """Steps without any input before each answer."""
+    tested_on: str = ""
+    """A folder of the local data set ``babi``, or nothing: the test too is of fresh stories."""
 
     def __post_init__(self):
-        check_settings(self, at_least={"blanks": 0})
+        check_settings(self, at_least={"blanks": 0}, one_of={"tested_on": ("", *FOLDERS)})
         self.numbers()
 
     def numbers(self):
         """The numbers of the tasks, a tuple."""
         return task_numbers("BabiStories", self.tasks, tuple(STORIES))
+
+    @property
+    def taken(self):
+        """The splits that are read and not drawn."""
+        return ("test",) if self.tested_on else ()
+
+    def examples(self, split):
+        """How many stories the files have in ``split``."""
+        return self._files(split).examples(split)
+
+    def take(self, split, indices, dtype="float32"):
+        """The stories of the files at these ``indices``."""
+        return self._files(split).take(split, indices, dtype)
+
+    def _files(self, split):
+        if split not in self.taken:
+            raise ValueError(f"BabiStories: the split {split!r} is drawn, not read")
+        return Babi(",".join(map(str, self.numbers())), self.tested_on, self.blanks)
 
     def batch(self, rng, size, dtype="float32"):
         """``size`` stories drawn from ``rng``, each of one of the tasks."""

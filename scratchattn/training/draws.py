@@ -2,7 +2,8 @@
 
 A task that makes its data has ``batch(rng, size, dtype)``.  One whose data have an end has
 ``examples(split)``, how many, and ``take(split, indices, dtype)``: they are shuffled anew for every round
-through them, and a batch may reach from one round into the next.
+through them, and a batch may reach from one round into the next.  One that makes what it trains on and is
+tested on data that have an end has all three, and ``taken`` names the splits of the second kind.
 
 A batch comes in equal shards, each from a generator of its own, or each a part of the next examples.  Who
 draws only some of the shards draws the same as who draws all.
@@ -11,6 +12,11 @@ draws only some of the shards draws the same as who draws all.
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+
+
+def makes(task, split):
+    """Whether ``task`` makes the data of ``split``; otherwise it takes them, and they have an end."""
+    return hasattr(task, "batch") and split not in getattr(task, "taken", ())
 
 
 class Draws:
@@ -30,7 +36,7 @@ class Draws:
 
     def turn_to(self, task):
         """From now on draw from ``task``, which may be another stage of a curriculum."""
-        self.task, self._drawing = task, hasattr(task, "batch")
+        self.task, self._drawing = task, makes(task, "train")
 
     def draw(self):
         if self._drawing:

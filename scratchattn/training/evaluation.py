@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .draws import makes
+
 _SEEDS = {"validation": 10_000, "test": 20_000}  # beside the run's own: other sequences than any trained on
 
 
@@ -23,7 +25,7 @@ def evaluate(model, task, params, settings, split="validation"):
 def _batches(model, task, settings, split):
     if split not in _SEEDS:
         raise ValueError(f"evaluate: split must be one of {list(_SEEDS)}, got {split!r}")
-    if hasattr(task, "batch"):
+    if makes(task, split):
         rng = np.random.default_rng([settings.seed, _SEEDS[split]])
         for _ in range(max(1, settings.eval_batches)):
             yield task.batch(rng, settings.eval_batch, dtype=model.dtype)

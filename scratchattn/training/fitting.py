@@ -5,7 +5,7 @@ import numpy as np
 from ..parameters import Params
 from . import user_file
 from .curriculum import tasks_of
-from .draws import SPLITS, pieces
+from .draws import SPLITS, makes, pieces
 from .step import derive, leaves_of
 
 NEEDED = {
@@ -42,8 +42,8 @@ def try_out(configuration):
         with np.errstate(all="ignore"):
             for each in (task, *stages):
                 _try_step(model, each, params, settings, rng)
-        for split in SPLITS if not hasattr(task, "batch") else ():
-            if not task.examples(split):
+        for split in SPLITS:
+            if not makes(task, split) and not task.examples(split):
                 raise ValueError(f"the task has no examples in its {split} split")
     except OSError:
         raise
