@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -83,6 +84,8 @@ def test_a_file_plans_the_same(tmp_path):
     [
         (["--over", "rows"], "--over takes NAME=V1,V2,..., got 'rows'"),
         (["--over", "rows="], "--over takes NAME=V1,V2"),
+        (["--over", "=1"], "--over takes NAME=V1,V2,..., got '=1'"),
+        (["--over", "model.lr=1"], "no setting of the model is called 'lr'"),
         (["--over", "rows=1", "--over", "rows=2"], "--over rows is given twice"),
         (["--over", "row=1,2"], "no setting is called 'row'; did you mean rows"),
         (["--over", "rows=6,many"], "rows must be int, got 'many'"),
@@ -99,6 +102,27 @@ def test_sweep_used_wrongly(words, told, tmp_path, capsys):
     said = capsys.readouterr().err
     assert told in said and len(said.splitlines()) == 1
     assert not (tmp_path / "s" / "runs").exists()
+
+
+@pytest.mark.parametrize("engine, package", [("joblib", "joblib"), ("mpi", "mpi4py.futures")])
+def test_an_engine_that_is_not_installed(engine, package, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["sweep", "ntm", "copy", "--engine", engine, *WORDS, "--out", str(tmp_path)]) == 2
+    assert "install scratchattn[" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "table, told",
+    [
+        ("rows = 5", "rows must have a list of values to go over, got 5"),
+        ('seeds = ["a"]', "seeds must be numbers and spans like 0-9"),
+        ("model.rows = []", "model.rows must have a list of values"),
+    ],
+)
+def test_a_table_that_is_wrong(table, told, tmp_path):
+    (tmp_path / "wrong.toml").write_text(f"[sweep]\n{table}\n")
+    with pytest.raises(ValueError, match=re.escape(told)):
+        plan(tmp_path / "s", "ntm", "copy", file=tmp_path / "wrong.toml")
 
 
 def test_the_directory_of_a_run_is_none_of_a_sweep(tmp_path):

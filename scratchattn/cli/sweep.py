@@ -62,7 +62,10 @@ def run(args, screen):
         )  # fmt: skip
         make_directory(directory)
     before = [row(each)["state"] for each in planned].count("done")
-    screen.say(f"{len(planned)} runs in {directory}" + (f", {before} finished before" if before else ""))
+    screen.say(
+        f"{len(planned)} run{'s' * (len(planned) > 1)} in {directory}"
+        + (f", {before} finished before" if before else "")
+    )
 
     def keep(rows):
         report = {"sweep": str(directory), "rows": rows, "summary": summary(planned, rows)}
@@ -103,9 +106,9 @@ def _axes(texts):
     """name -> list of texts, of --over NAME=V1,V2."""
     found = {}
     for text in texts:
-        name, equals, values = text.partition("=")
+        name, _, values = text.partition("=")
         listed = [value.strip() for value in values.split(",") if value.strip()]
-        if not equals or not listed:
+        if not name.strip() or not listed:
             raise ValueError(f"--over takes NAME=V1,V2,..., got {text!r}")
         if name.strip() in found:
             raise ValueError(f"--over {name.strip()} is given twice; name all its values in one")

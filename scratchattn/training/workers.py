@@ -53,8 +53,10 @@ def by_joblib(runs, jobs):
 
 def by_mpi(runs, jobs):
     """The same by the processes of this MPI job: the first deals out, the others work; they yield nothing."""
-    from mpi4py.futures import MPICommExecutor
-
+    try:
+        from mpi4py.futures import MPICommExecutor
+    except ImportError as missing:
+        raise ImportError("a sweep by MPI needs mpi4py: install scratchattn[mpi]") from missing
     with MPICommExecutor() as executor:
         if executor is None:  # this process has worked for the first until there was no more to do
             return
