@@ -69,7 +69,7 @@ def test_every_verb_in_the_readme_exists():
         shlex.split(step)
         for language, text in BLOCKS
         if language == "sh"
-        for line in text.splitlines()
+        for line in text.replace("\\\n", "").splitlines()
         for step in line.split(" && ")
     ]
     for words in commands:

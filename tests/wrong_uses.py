@@ -141,6 +141,7 @@ TRAIN = [
     ("train ntm copy --out file/in", "file/in: Not a directory; name another one"),
     ("train ntm copy --out ''", "the name of a directory expected, got ''"),
     ("train nowhere.py:GRU copy", "there is no file nowhere.py"),
+    ("train 'no\nwhere.py:GRU' copy", "there is no file no; where.py"),
     ("train own.py copy", "no model is called 'own.py'; a model of your own is own.py:NAME"),
     ("train own.py:GRUU copy", "own.py has no dataclass 'GRUU'; did you mean GRU?; it has Parity, GRU"),
     ("train own.py:Bits copy", "own.py has no dataclass 'Bits'"),
