@@ -19,7 +19,7 @@ CLONES = {  # folder: who wrote it, the adapters
     "pytorch-ntm": ("loudinthecloud", "verdicts_ntm.pytorch_ntm", "verdicts_ntm_step.ntm_step"),
     "pytorch-dnc": ("ixaxaar", "verdicts_dnc.pytorch_dnc", "verdicts_dnc_step.pytorch_dnc_step"),
     "dnc": ("RobertCsordas", "verdicts_csordas.dnc", "verdicts_csordas_step.csordas_step"),
-    "adaptive-computation-time-pytorch": ("zphang", "verdicts_ntm.act_pytorch"),
+    "adaptive-computation-time-pytorch": ("zphang", "verdicts_act.act_pytorch"),
     "flash-attention": ("Dao-AILab", "verdicts_attention.flash_attention"),
     "annotated-transformer": ("harvardnlp", "verdicts_annotated.annotated_transformer"),
     "nanoGPT": ("karpathy", "verdicts_nanogpt.nano_gpt"),

@@ -1,9 +1,7 @@
-"""Adapters of loudinthecloud/pytorch-ntm and of zphang/adaptive-computation-time-pytorch."""
-
-from types import SimpleNamespace
+"""Adapters of loudinthecloud/pytorch-ntm."""
 
 import torch
-from verdicts_adapters import Row, in_one_batch, module_of, one_by_one, replaced, shaped, weighting
+from verdicts_adapters import Row, in_one_batch, module_of, one_by_one, shaped, weighting
 
 
 def pytorch_ntm(folder):
@@ -60,40 +58,4 @@ def pytorch_ntm(folder):
         Row("`NTMMemory._interpolate`", in_one_batch(interpolate, 1, 1, 0), "interpolation"),
         Row("`NTMMemory.write`", in_one_batch(write, 2, 2, 2, 2), "memory_write"),
         Row("`NTMMemory.read`", in_one_batch(read, 2, 2), "memory_read", some),
-    ]
-
-
-def act_pytorch(folder):
-    models = module_of(folder, "act/models.py")
-
-    class States(torch.nn.LSTMCell):
-        """Step n has the n-th unit vector as its state, so that a mean of states is their weights."""
-
-        def forward(self, x, state):
-            self.n += 1
-            unit = torch.eye(self.hidden_size, dtype=x.dtype)[self.n - 1 : self.n]
-            return (unit, unit) if self.lstm else unit
-
-    def halt(halting, lstm):
-        """Weights (m), remainder and steps of halting values (m), which the unit gives as they are."""
-        cell = States(1, len(halting))
-        cell.n, cell.lstm = 0, lstm
-        act = models.ACTFromCell(cell, max_ponder=len(halting))
-        act._is_lstm = lstm
-        vars(act)["ponder_linear"] = lambda state: torch.sum(state * halting, dim=1, keepdim=True)
-        with replaced(models, F=SimpleNamespace(sigmoid=lambda x: x)):
-            states, _, told = act(halting.detach().new_zeros(1, 1, 1))
-        weights = (states[1] if lstm else states)[0, 0]
-        steps = weights.new_tensor(told["ponder_times"][0][0])
-        return weights, 1 + told["ponder_cost"][0], steps
-
-    def halted(lstm):
-        def batch(halting):
-            return tuple(map(torch.stack, zip(*[halt(row, lstm) for row in halting], strict=True)))
-
-        return in_one_batch(batch, 1)
-
-    return [
-        Row("`ACTFromCell`, mean of the hidden states", halted(False), "halting"),
-        Row("`ACTFromCell`, mean of an LSTM's cells", halted(True), "halting"),
     ]

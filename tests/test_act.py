@@ -129,6 +129,14 @@ def test_other_conventions_of_the_cap_and_of_equality_are_those_of_halting():
     assert constantly(0.5, eps=0.5).steps == 1 and constantly(0.5, eps=0.5, strict=True).steps == 2
 
 
+def test_other_rules_weigh_the_states_otherwise():
+    """p is 0.4, 0.4, 0.2, and with a sum of 0.993 its last is 0.338, or, clamped, the value itself."""
+    assert abs(constantly(0.4, mixing="mean_of_more").out[0, 0] - (1.4 + 2 * 1.4 + 3 * 1.2) / 3) < 1e-14
+    assert constantly(0.4, mixing="last").out[0, 0] == 3
+    for clamped, last in ((False, 0.338), (True, 0.331)):
+        assert abs(constantly(0.331, clamped=clamped).out[0, 0] - (0.331 * 3 + 3 * last)) < 1e-14
+
+
 # ---- derivatives ------------------------------------------------------------
 
 

@@ -110,6 +110,18 @@ def test_weights_may_be_taken_together_by_name_and_another_convention_is_named()
     assert "needs the argument 'anything'" in judged("gru", lacks_the_state).sentence()
 
 
+def test_an_act_of_another_rule_is_named():
+    rule = {"clamped": True, "at_cap": "value_alone", "mixing": "mean_of_more"}
+
+    def step(x, state, input_weights, hidden_weights, bias, halting_weights, halting_bias, *, limit=100):
+        weights = input_weights, hidden_weights, bias, halting_weights, halting_bias
+        out, _ = CELLS["act"].forward(x, state, *weights, limit=limit, flag="later", **rule)
+        return out
+
+    report = judged("act", step)
+    assert report.verdict == "follows" and report.variant == "zphang_hidden", report
+
+
 def test_an_unknown_cell_names_the_nearest():
     with pytest.raises(ValueError, match="no op or cell is called 'ntm_cel'; did you mean ntm_cell"):
         gradcheck.verify(lstm_layer, "ntm_cel")

@@ -34,7 +34,7 @@ Conventions
     b_h           1 at first (the paper, tensor2tensor); 0 in act-tensorflow, -1, for longer, in
                   pytorch-adaptive-computation-time, whose text says the opposite
     ponder        N + R, by time step and example; its mean over time and batch in others
-    at the cap    1 - S_(limit - 1), so that weights sum to one; others: ``at_cap``, ``strict`` of ``halting``
+    the rule      that of the paper; others: ``strict``, ``clamped``, ``at_cap``, ``mixing`` of ``halting``
 
 The paper's W_h sees s^n, and its y^n is affine in s^n: take a cell whose output is its state, and an
 affine layer of y_t, which is the same since the weights sum to one.
@@ -85,8 +85,8 @@ def act_shapes(features):
 
 
 def act_step(
-    x, state, cell, weights, *, limit=100, eps=0.01, strict=False, at_cap="remainder", flag="first",
-    sees=None, running=None, look=None,
+    x, state, cell, weights, *, limit=100, eps=0.01, strict=False, clamped=False, at_cap="remainder",
+    mixing="sum", flag="first", sees=None, running=None, look=None,
 ):  # fmt: skip
     """One time step: x (..., i), a state, ACTWeights -> Pondered.
 
@@ -114,7 +114,8 @@ def act_step(
         host = array_module(used).__name__ == "numpy"
         if (host if look is None else look) and not bool(array_module(live).any(live)):
             break
-    shares, remainder, steps = halting(stack(*values, axis=-1), eps=eps, strict=strict, at_cap=at_cap)
+    rule = {"eps": eps, "strict": strict, "clamped": clamped, "at_cap": at_cap, "mixing": mixing}
+    shares, remainder, steps = halting(stack(*values, axis=-1), **rule)
     shares = unstack(shares, axis=-1)
     out, mixed = _each(lambda *parts: _mixture(shares, parts), *found)
     if running is not None:

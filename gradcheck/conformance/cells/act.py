@@ -12,7 +12,9 @@ from .taped import cell, drawn
 
 _tanh = REGISTRY["tanh"]
 _SOURCE = "nn/act.py; Graves, arXiv:1603.08983, section 2"
-_PARAMS = {"limit": 100, "eps": 0.01, "strict": False, "at_cap": "remainder", "flag": "first"}
+_RULE = {"eps": 0.01, "strict": False, "clamped": False, "at_cap": "remainder", "mixing": "sum"}
+_PARAMS = {"limit": 100, **_RULE, "flag": "first"}
+_FLAG_OF = {"zphang_hidden": {"flag": "later"}}  # what the rule alone does not say
 
 
 def _step(x, state, input_weights, hidden_weights, bias, halting_weights, halting_bias, **how):
@@ -52,7 +54,8 @@ def _variants():
             yield Variant(f"flag={flag}", {"flag": flag}, _SOURCE)
     for variant in REGISTRY["halting"].variants:
         if variant.params and set(variant.params) <= set(_PARAMS):
-            yield variant
+            params = variant.params | _FLAG_OF.get(variant.name, {})
+            yield Variant(variant.name, params, variant.source)
 
 
 CELLS = (
