@@ -267,7 +267,7 @@ TABLE = [
       for name in "steps batch shards eval_every eval_batch log_every".split()],
     *[(sa.training.Settings, (), {name: bad}, f"Settings: {name} must be")
       for name in ("learning_rate", "clip") for bad in (-1.0, float("nan"), "fast", None)],
-    (sa.training.Settings, (), {"learning_rate": 0}, "Settings: learning_rate must be positive and finite, got 0"),
+    (sa.training.Settings, (), {"learning_rate": 0}, "Settings: learning_rate must be positive and finite"),
     (sa.training.Settings, (), {"optimiser": "adamant"}, "Settings: optimiser must be one of ['"),
     (sa.training.Settings, (), {"decay": 1.5}, "Settings: decay must be from 0 to 1, got 1.5"),
     (sa.training.Settings, (), {"seed": -1}, "Settings: seed must be at least 0, got -1"),
