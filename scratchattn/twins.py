@@ -8,7 +8,7 @@ the same everywhere.
 from contextlib import nullcontext
 from types import SimpleNamespace
 
-from .backend import array_module, real
+from .backend import array_module, real, stable_argsort
 from .calculus import sigmoid, softplus
 
 NEVER = -1e30  # stands for the logarithm of zero: times any sharpness, its exponential is zero
@@ -27,6 +27,7 @@ def twins(array):
     log(x, out)             the logarithm of x >= 0; of zero, NEVER or less
     magnitude(z, out)       |z|, the sign of the real part deciding
     truly(x)                the real part
+    order(x)                what sorts the last axis by the real part, equal numbers in their order; new
     perhaps(x)              False if no boolean of x is true and a look at it costs nothing; else True
     quiet()                 a context in which log(0) and exp(1e4) raise no warning
     """
@@ -47,7 +48,9 @@ def _make(xp, plain):
     else:
         add = lambda x, axis, out=None: xp.sum(x, axis=axis, keepdims=True, out=out)
         largest = lambda x, axis, out=None: xp.max(x, axis=axis, keepdims=True, out=out)
-    found = SimpleNamespace(add=add, max=largest, quiet=nullcontext, perhaps=lambda x: True)
+    found = SimpleNamespace(
+        add=add, max=largest, quiet=nullcontext, perhaps=lambda x: True, order=stable_argsort
+    )
     if numpy:
         found.perhaps = lambda x: bool(x.any())
     if not plain:
@@ -73,6 +76,7 @@ def _make(xp, plain):
         found.log1pexp = lambda z, out: xp.logaddexp(0, z, out=out)
         found.magnitude = lambda z, out: xp.abs(z, out=out)
         if numpy:
+            found.order = lambda x: x.argsort(-1, "stable")
             found.quiet = lambda: xp.errstate(
                 divide="ignore", over="ignore", under="ignore", invalid="ignore"
             )

@@ -37,7 +37,8 @@ def _buffers(like, s):
         squashed=new(t, b, c["spare"].stop),  # and after
         strength=new(t, b, r + 1),
         length=new(t, b, r + 1),  # of keys
-        slope=new(t, b, r + 1),  # of logits by the cosine, but for the length of the key
+        slope=new(t, b, r + 1),  # of logits by the key, but for the lengths of the rows
+        scaled=new(t, b, r + 1, w),  # keys by that
         modes=new(t, 3, b, r),  # back, alike, onwards
         taking=new(t, b, 2),  # write gate times allocation gate, and times what that leaves
         memory=new(t + 1, b, w, n),
@@ -54,8 +55,8 @@ def _buffers(like, s):
         used=new(t, b, n),  # usage after the write and before anything is freed
         products=new(t, len(reaches) + 1, b, pad + n + 1),  # see ``_dnc_allocation``
         sources=new(t, 2, b, n),  # allocation, content weighting
-        sought=new(t, b, 1, n),  # cosine of the write head, and of the read heads: times the key's length
-        cosine=new(t, b, r, n),
+        logits_of_writer=new(t, b, 1, n),
+        logits=new(t, b, r, n),  # of the readers
         ways=new(t, b, 3, r, n),  # back, alike, onwards
         recurrent=new(b, s.gates),
         over_units=new(b, s.units),
@@ -97,12 +98,12 @@ def _views(f, s, t, reaches):
         v.input, v.forget, v.output, _ = v.gates
         v.cell_before, v.cell, v.shown = f.cell[t], f.cell[t + 1], f.shown[t]
     v.keys = raw[:, emitted["keys"]].reshape(b, r + 1, w)
-    v.read_keys, v.write_key = v.keys[:, :r], v.keys[:, r:]
+    v.scaled, v.scaled_of_readers, v.scaled_of_writer = f.scaled[t], f.scaled[t][:, :r], f.scaled[t][:, r:]
     v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
     v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]
     v.exponentials_of_heads, v.raw_strength = f.exponentials_of_heads[t], raw[:, emitted["strength"]]
     v.strength, v.length, v.slope = f.strength[t], f.length[t], f.slope[t]
-    v.read_slope, v.write_slope = v.slope[:, :r, None], v.slope[:, r:, None]
+    v.slope_of_words = v.slope[:, :, None]
     v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r).swapaxes(0, 1), f.modes[t]
     v.modes_of_rows = v.modes.swapaxes(0, 1)[:, :, :, None]
     v.free, v.erase = squashed[:, c["free"], None], squashed[:, c["erase"]]
@@ -131,7 +132,7 @@ def _views(f, s, t, reaches):
     v.sources, v.sources_of = f.sources[t], f.sources[t].swapaxes(0, 1)
     v.allocation, v.allocation_flat = v.sources[0], v.sources[0].reshape(-1)
     v.content = v.sources[1][:, None]
-    v.sought, v.cosine, v.ways = f.sought[t], f.cosine[t], f.ways[t]
+    v.logits_of_writer, v.logits, v.ways = f.logits_of_writer[t], f.logits[t], f.ways[t]
     v.back, v.alike, v.onwards = (v.ways[:, j] for j in range(3))
     products, start = f.products[t], s.pad()
     v.usage_in_order, v.left_before = products[0][:, start + 1 :], products[-1][:, start:-1]

@@ -1,36 +1,32 @@
 """Content addressing of ``fused/dnc.py``, for the write head and for all read heads at once.
 
-Arguments as in ``_dnc_writing``.  The length of a key is a factor of a whole head: it is in the slope of the
-logits and not in the cosine.
+Arguments as in ``_dnc_writing``.  Keys come scaled by strength / length: their products with the rows are
+logits, but for the lengths of the rows.
 """
 
 
-def content(xp, tw, key, memory, inverse, slope, cosine, weighting, one):
-    """weighting = softmax(slope cosine), cosine = key . rows / length of the rows."""
-    xp.matmul(key, memory, out=cosine)
-    cosine *= inverse
-    xp.multiply(cosine, slope, out=weighting)
-    weighting -= tw.max(weighting, 2, one)
+def content(xp, tw, scaled, memory, inverse, logits, weighting, one):
+    """weighting = softmax(logits), logits = scaled key . rows / length of the rows."""
+    xp.matmul(scaled, memory, out=logits)
+    logits *= inverse
+    xp.subtract(logits, tw.max(logits, 2, one), out=weighting)
     xp.exp(weighting, out=weighting)
     weighting /= tw.add(weighting, 2, one)
 
 
-def content_back(xp, tw, dweighting, weighting, cosine, key, slope, rows, inverse, d, g):
-    """From the gradient of a weighting to those of keys and strengths, ``d.dkey`` and ``d.dstrength``.
+def content_back(xp, tw, dweighting, weighting, logits, rows, inverse, d):
+    """From the gradient of a weighting to ``d.dkey`` and ``d.dstrength``, which ``squash_back`` completes.
 
-    ``d.dcosine`` and ``d.pulled`` are left with what those of the memory need.  The weighted mean is taken
+    ``d.dlogits`` and ``d.pulled`` are left with what that of the memory needs.  The weighted mean is taken
     off twice: the second time removes what the first one rounded.
     """
-    dcosine, mean, mean_flat = d.dcosine, d.mean, d.mean_flat
+    dlogits, mean, mean_flat = d.dlogits, d.mean, d.mean_flat
     tw.dot(dweighting, weighting, mean_flat)
-    xp.subtract(dweighting, mean, out=dcosine)
-    tw.dot(dcosine, weighting, mean_flat)
-    dcosine -= mean
-    dcosine *= weighting
-    tw.dot(dcosine, cosine, d.dstrength)  # the slopes of the heads have the rest
-    xp.multiply(d.dstrength, d.key_pull, out=mean_flat)
-    dcosine *= slope
-    xp.multiply(dcosine, cosine, out=d.pulled)
-    dcosine *= inverse
-    xp.matmul(dcosine, rows, out=d.dkey)
-    d.dkey -= xp.multiply(key, mean, out=d.over_keys)
+    xp.subtract(dweighting, mean, out=dlogits)
+    tw.dot(dlogits, weighting, mean_flat)
+    dlogits -= mean
+    dlogits *= weighting
+    tw.dot(dlogits, logits, d.dstrength)
+    xp.multiply(dlogits, logits, out=d.pulled)
+    dlogits *= inverse
+    xp.matmul(dlogits, rows, out=d.dkey)

@@ -25,7 +25,7 @@ def read(xp, tw, v, f):
     before = v.reading_before
     xp.matmul(before, v.link_after, out=v.back)
     xp.matmul(before, v.link_turned, out=v.onwards)
-    content(xp, tw, v.read_keys, v.memory_after, v.inverse_after, v.read_slope, v.cosine, v.alike, f.one_each)
+    content(xp, tw, v.scaled_of_readers, v.memory_after, v.inverse_after, v.logits, v.alike, f.one_each)
     ways = xp.multiply(v.ways, v.modes_of_rows, out=f.over_ways)
     xp.add(ways[:, 0], ways[:, 1], out=v.reading)
     v.reading += ways[:, 2]
@@ -43,15 +43,13 @@ def read_back(xp, tw, v, d, g):
     over_ways = dreading[:, None]
     dmodes, modes = g.dmodes, v.modes
     tw.dot(over_ways, v.ways, g.dmodes_of_batch)
-    for _ in range(2):
-        dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 0, g.mean_of_modes)
+    tw.dot(dreading, v.reading, g.mean_of_modes_flat)  # of dmodes, by the modes; what rounding left follows
+    dmodes -= g.mean_of_modes
+    dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 0, g.mean_of_modes)
     xp.multiply(dmodes, modes, out=d.dmodes)
     xp.multiply(over_ways, v.modes_of_rows, out=g.dways)
-    content_back(
-        xp, tw, g.dalike, v.alike, v.cosine, v.read_keys, v.read_slope, v.rows_after, v.inverse_after,
-        d.readers, g,
-    )  # fmt: skip
-    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads, v.read_keys, v.reading
+    content_back(xp, tw, g.dalike, v.alike, v.logits, v.rows_after, v.inverse_after, d.readers)
+    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads, v.scaled_of_readers, v.reading
     pull_on_memory(xp, tw, v.memory_after, d.inverse_squared_after, g)
 
 

@@ -13,7 +13,7 @@ def lease_backward(like, sizes):
 
 def _buffers(like, s):
     xp = array_module(like)
-    t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.columns()["read_modes"].stop
+    t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.columns()["modes"].stop
 
     def new(*shape):
         return xp.empty_like(like, shape=shape, order="C")
@@ -23,7 +23,7 @@ def _buffers(like, s):
         slopes=new(t, 4, b, s.units) if s.recurrent else new(t, b, s.units),
         draw=new(t, b, p),
         head_slopes=new(t, b, p),
-        key_pull=new(t, b, r + 1),  # slope of the logits by the square of a key's length
+        key_pull=new(t, b, r + 1),  # one over the square of a key's length
         inverse_squared=new(t + 1, b, 1, n),
         freeing=new(t, b, r, n),  # d usage by each factor of what is kept, by what is freed
         by_writing=new(t, b, n),  # d usage by the write weighting
@@ -58,10 +58,12 @@ def _buffers(like, s):
         over_units=new(b, s.units),
         mean_of_modes=new(1, b, r),
         mean=new(b, r + 1, 1),
+        pull=new(b, r + 1, 1),
         one=new(b, 1, 1),
         ones_column=new(n, 1),
         ones_row=new(1, n),
     )
+    g.mean_of_modes_flat = g.mean_of_modes[0]
     g.one_flat, g.column_as_row = g.one[:, :, 0], g.over_column.reshape(b, 1, n)
     g.ones_column[...], g.ones_row[...], g.asked[:, n] = 1, 1, 0
     g.dproduct, g.dmemory = g.dproduct_and_memory[:, :w], g.dproduct_and_memory[:, w:]
@@ -92,23 +94,25 @@ def _views(g, s, t):
     d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t], head_slopes=g.head_slopes[t])
     if s.recurrent:
         d.dsums_apart, d.shown_slopes = d.dsums.reshape(b, 4, s.units).swapaxes(0, 1), g.shown_slopes[t]
-    d.readers = _searching(g, slice(0, r), draw[:, c["read_keys"]].reshape(b, r, w), t, r)
-    d.readers.dstrength = draw[:, c["read_strengths"]]
-    d.writer = _searching(g, slice(r, r + 1), draw[:, c["write_keys"]].reshape(b, 1, w), t, r)
-    d.writer.dstrength = draw[:, c["write_strengths"]]
+    d.dkeys, d.dstrength = draw[:, c["keys"]].reshape(b, r + 1, w), draw[:, c["strength"]]
+    d.key_pull = g.key_pull[t]
+    d.readers, d.writer = (_searching(g, d, heads, r) for heads in (slice(0, r), slice(r, r + 1)))
     d.dchanging_columns = draw[:, c["changes"], None]
-    d.dfree, d.dwrite = draw[:, c["free_gates"]], draw[:, c["write_gates"].start]
-    d.dallocate = draw[:, c["allocation_gates"].start]
-    d.dmodes = draw[:, c["read_modes"]].reshape(b, r, 3).transpose(2, 0, 1)
+    d.dfree, d.dwrite, d.dallocate = (
+        draw[:, c["free"]],
+        draw[:, c["write"].start],
+        draw[:, c["allocate"].start],
+    )
+    d.dmodes = draw[:, c["modes"]].reshape(b, 3, r).swapaxes(0, 1)
     d.freeing, d.by_writing, d.by_usage = g.freeing[t], g.by_writing[t], g.by_usage[t]
     d.inverse_squared_after = g.inverse_squared[t + 1]
     return d
 
 
-def _searching(g, heads, dkey, t, r):
+def _searching(g, d, heads, r):
     """What ``content_back`` writes to, for some of the heads."""
     return SimpleNamespace(
-        dkey=dkey, key_pull=g.key_pull[t, :, heads], mean=g.mean[:, heads], mean_flat=g.mean[:, heads, 0],
-        over_keys=g.over_keys[:, heads], pulled=g.pulled[:, heads],
-        dcosine=g.right[:, r + heads.start : r + heads.stop],
+        dkey=d.dkeys[:, heads], dstrength=d.dstrength[:, heads], pulled=g.pulled[:, heads],
+        mean=g.mean[:, heads], mean_flat=g.mean[:, heads, 0],
+        dlogits=g.right[:, r + heads.start : r + heads.stop],
     )  # fmt: skip

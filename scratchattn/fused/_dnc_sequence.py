@@ -11,7 +11,7 @@ from ..twins import twins
 from . import _dnc_reading as reading
 from . import _dnc_writing as writing
 from ._dnc_buffers import lease_forward
-from ._dnc_interface import emitting_weights, slopes, squash
+from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
 from ._dnc_scratch import lease_backward
 from ._dnc_sizes import sizes_of
 from ._ntm_controller import carried_weights, control, control_back, control_slopes, negated
@@ -62,7 +62,7 @@ def forward(x, state, weights, lengths, eps):
             xp.matmul(v.hidden_and_one, interface_weights, out=v.raw)
             squash(xp, tw, v, f, eps)
             writing.retain_and_use(xp, v, f)
-            writing.allocate(xp, v, f)
+            writing.allocate(xp, tw, v, f)
             writing.write(xp, tw, v, f, eps)
             reading.link(xp, tw, v, f)
             reading.read(xp, tw, v, f)
@@ -112,7 +112,7 @@ def backward(saved, doutputs, dlast):
         control_slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(output))
     g.back_to_carried[...] = xp.matrix_transpose(recurrent)
-    g.back_to_hidden[...] = xp.matrix_transpose(_with_bias(xp, weights)[0])
+    g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
     g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
     if sizes.recurrent:
@@ -135,7 +135,7 @@ def backward(saved, doutputs, dlast):
         writing.write_back(xp, tw, v, d, g)
         writing.allocate_back(xp, v, g)
         writing.retain_and_use_back(xp, tw, v, d, g)
-        d.draw *= d.head_slopes
+        squash_back(xp, v, d, g)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
         control_back(xp, v, d, g, sizes)
         if not sizes.recurrent:
@@ -157,7 +157,7 @@ def _gradients(xp, f, g, x, weights, doutputs, sizes):
         a, b = a.reshape(rows, a.shape[-1]), b.reshape(rows, b.shape[-1])
         return xp.matmul(xp.matrix_transpose(a), b)
 
-    dinterface = product(f.carried[1:, :, features:], g.draw)  # the last row is the bias's
+    dinterface = out_of_order(xp, product(f.carried[1:, :, features:], g.draw), sizes)  # last row: bias's
     doutput = product(f.carried[1:], doutputs)
     dcontrol = product(f.carried[:-1], g.dsums)
     dweights = Weights(

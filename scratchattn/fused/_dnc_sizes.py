@@ -22,15 +22,22 @@ class Sizes(NamedTuple):
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
 
-    def columns(self):
+    def parts(self):
         """Where each part of the interface lies in its weights."""
-        shapes = interface_shapes(self.width, self.reads)
-        found = _side_by_side({name: prod(shape) for name, shape in shapes.items()})
-        found["changes"] = slice(found["erase"].start, found["write_vectors"].stop)
+        return _side_by_side(
+            {n: prod(shape) for n, shape in interface_shapes(self.width, self.reads).items()}
+        )
+
+    def columns(self):
+        """The same with all keys side by side, all strengths, read modes by kind: see ``in_order``."""
+        r, w = self.reads, self.width
+        rest = {"erase": w, "write_vector": w, "free": r, "allocate": 1, "write": 1, "modes": 3 * r}
+        found = _side_by_side({"keys": (r + 1) * w, "strength": r + 1, **rest})
+        found["changes"] = slice(found["erase"].start, found["write_vector"].stop)
         return found
 
     def emitted(self):
-        """The same as the fused controller emits it: all keys, all that is squashed alike, side by side."""
+        """The same as the fused controller emits it: what is squashed alike side by side."""
         r, w = self.reads, self.width
         found = _side_by_side({"keys": (r + 1) * w, **self._rising(), "write_vector": w} | self._rest())
         found["rising"] = slice(found["free"].start, found["erase"].stop)

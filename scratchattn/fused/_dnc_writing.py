@@ -12,7 +12,6 @@ are the P of ``ops/dnc_allocation``; and the recurrence of its backward, T_j = D
 its reach with just these products.
 """
 
-from ..backend import stable_argsort
 from ._dnc_content import content, content_back
 
 
@@ -32,9 +31,10 @@ def retain_and_use(xp, v, f):
     xp.multiply(used, kept, out=v.usage_after)
 
 
-def allocate(xp, v, f):
+def allocate(xp, tw, v, f):
     """Shares of the rows that are free, the least used first."""
-    order = stable_argsort(v.usage_after) + f.first
+    order = tw.order(v.usage_after)
+    order += f.first
     v.order = order
     v.usage_in_order[...] = v.usage_after.reshape(-1)[order]
     for here, before, doubled in v.doublings:
@@ -46,9 +46,7 @@ def allocate(xp, v, f):
 
 def write(xp, tw, v, f, eps):
     """The write weighting, and the memory that it leaves, with the lengths of its rows."""
-    content(
-        xp, tw, v.write_key, v.memory, v.inverse, v.write_slope, v.sought, v.content, f.one
-    )  # fmt: skip
+    content(xp, tw, v.scaled_of_writer, v.memory, v.inverse, v.logits_of_writer, v.content, f.one)
     xp.multiply(v.shares, v.write, out=v.taking)
     xp.matmul(v.taking[:, None], v.sources_of, out=v.writing)
     xp.matmul(v.changing_columns, v.written, out=f.changes)
@@ -77,10 +75,8 @@ def write_back(xp, tw, v, d, g):
     xp.multiply(dwriting[:, 0], v.taking_of_rows, out=g.dsources)
     tw.dot(v.shares, g.dtaking, d.dwrite)
     xp.subtract(g.dtaking[:, 0], g.dtaking[:, 1], out=d.dallocate)
-    content_back(
-        xp, tw, g.dcontent, v.content, v.sought, v.write_key, v.write_slope, v.rows, v.inverse, d.writer, g
-    )
-    g.left_write_key[...] = v.write_key
+    content_back(xp, tw, g.dcontent, v.content, v.logits_of_writer, v.rows, v.inverse, d.writer)
+    g.left_write_key[...] = v.scaled_of_writer
 
 
 def allocate_back(xp, v, g):
