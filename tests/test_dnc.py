@@ -11,6 +11,7 @@ from gradcheck.numeric import complex_step
 from gradcheck.subject import distance, inner, random_like
 from scratchattn.fused import _dnc_buffers
 from scratchattn.models import DNC
+from scratchattn.nn.dnc_cell import dnc_shapes
 from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
@@ -193,6 +194,32 @@ def test_the_adjoint_identity_holds_through_forty_steps(controller):
     u, v = random_like(rng, [y]), random_like(rng, values)
     grads, pushed = pullback(*u), complex_step(outputs, values, v)
     assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * EPS * inner(map(abs, grads), map(abs, v))
+
+
+@pytest.mark.parametrize("seed", [5, 11, 20, 61, 87, 95, 245])
+def test_heads_that_are_sure_keep_the_digits_of_their_slopes(seed):
+    """Weights so large that read modes and look-ups are all but one-hot.
+
+    At these seeds, of the first three hundred, a weighted mean that is taken off once is off by 2e-11 to 6e-7.
+    """
+    rng = np.random.default_rng(seed)
+    width, rows, readers = int(rng.integers(1, 4)), int(rng.integers(2, 6)), int(rng.integers(1, 3))
+    size = rng.choice([8, 16, 30])
+    shapes = dnc_shapes(2, 1, 3, 1, width, readers, biases=True)
+    *weights, interface_bias, output_bias = (size * rng.normal(size=shape) for shape in shapes.values())
+    on_rows = [0.9 * rng.dirichlet(np.ones(rows), size=(1, heads)) for heads in (1, 1, readers)]
+    link = 0.9 * rng.dirichlet(np.ones(rows), size=(1, 1, rows)) * (1 - np.eye(rows)) / rows
+    state = [rng.normal(size=(1, rows, width)), rng.uniform(size=(1, rows)), link, *on_rows]
+    state += [rng.normal(size=(1, readers, width)), *rng.normal(size=(2, 1, 3))]
+    given = [rng.normal(size=(2, 1, 2)), *state, *weights]
+    op = sa.REGISTRY["dnc_lstm"]
+    found = []
+    for function in (op, op.equals):
+        out, pull = sa.vjp(lambda b, f=function: tuple(f(*given, b, output_bias)), interface_bias)
+        u = [np.random.default_rng(seed).normal(size=y.shape) for y in out]
+        u = [u[0], *[0 * a for a in u[1:]]] if seed % 2 else u
+        found.append(pull(*u)[0])
+    assert distance(*found) <= 1e-12
 
 
 def test_no_steps_give_back_the_state():
