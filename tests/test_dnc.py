@@ -200,7 +200,8 @@ def test_the_adjoint_identity_holds_through_forty_steps(controller):
 def test_heads_that_are_sure_keep_the_digits_of_their_slopes(seed):
     """Weights so large that read modes and look-ups are all but one-hot.
 
-    At these seeds, of the first three hundred, a weighted mean that is taken off once is off by 2e-11 to 6e-7.
+    At these seeds, of the first three hundred, a weighted mean that is taken off once is wrong by 2e-11 to
+    6e-7.
     """
     rng = np.random.default_rng(seed)
     width, rows, readers = int(rng.integers(1, 4)), int(rng.integers(2, 6)), int(rng.integers(1, 3))
