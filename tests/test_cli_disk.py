@@ -21,7 +21,8 @@ import os, resource, sys
 import encodings.idna, numpy, scratchattn.report, scratchattn.training
 from scratchattn import cli
 from scratchattn.report.environment import environment
-environment(), cli.parser("scratchattn")  # what is imported later could not be read by nobody
+from scratchattn.training.rows import rows
+environment(), cli.parser("scratchattn"), rows()  # what is read later could not be read by nobody
 most, user, *words = sys.argv[1:]
 if int(most):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))

@@ -1,5 +1,6 @@
 """Sweeps: nothing is repeated, nothing lost, and what fails takes nothing with it."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 from saving import group, posix, run
 
 from scratchattn import cli
-from scratchattn.training import RunRefused, plan, read_log, sweep
+from scratchattn.training import Interrupted, RunRefused, plan, read_log, sweep
 from scratchattn.training.run_directory import locked
 from scratchattn.training.sweeps import row
 from scratchattn.training.workers import perform
@@ -158,7 +159,7 @@ def test_a_sweep_of_16_killed_half_way_finishes_without_repeating_a_run(tmp_path
 
 @posix
 def test_a_killed_worker_loses_only_its_own_run(tmp_path, monkeypatch):
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in cli.THREADS:
         monkeypatch.delenv(name, raising=False)
     runs = plan(
         tmp_path / "s", "ntm", FATAL, over={"how": ["not", "once", "always", "raise"]},
@@ -195,6 +196,20 @@ def test_asked_to_end_a_sweep_lets_its_runs_save(tell, tmp_path):
     assert "stopped with 0 of 3 runs finished; the same command goes on" in said and "Traceback" not in said
     found = [read_log(path)[-1]["event"] for path in logs.glob("*/log.jsonl")]
     assert found == ["stopped"] * 2 and len(list(logs.glob("*/checkpoints/*.npz"))) == 2
+
+
+@posix
+def test_ctrl_c_where_python_can_only_ignore_it_ends_a_sweep_too(tmp_path):
+    runs = plan(tmp_path, "ntm", "copy", over={"clip": [1, 2, 3]}, wishes=TINY)
+
+    def swallow(ended, rows):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    with pytest.raises(Interrupted, match=r"stopped with [12] of 3 runs finished"):
+        sweep(runs, jobs=1, watch=swallow)
+    assert row(runs[2])["state"] == "waiting"
 
 
 def test_a_run_without_its_last_checkpoint_has_not_finished(tmp_path):

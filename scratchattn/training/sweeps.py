@@ -100,13 +100,15 @@ def sweep(runs, *, engine=None, jobs=None, watch=None):
     rows = [row(run) for run in runs]
     todo = [n for n, each in enumerate(rows) if each["state"] != "done"]
     work = [(str(runs[n].directory.absolute()), runs[n].configuration.as_dict()) for n in todo]
-    with _ending_as_an_interrupt():
+    with _ending_as_an_interrupt() as ending:
         try:
-            with closing(ENGINES[engine](work, jobs)) as ended:
+            with closing(ENGINES[engine](work, jobs, ending)) as ended:
                 for number, why in ended:
                     rows[todo[number]] = row(runs[todo[number]], why)
                     if watch is not None:
                         watch(rows[todo[number]], rows)
+            if ending.is_set():  # the exception was lost where Python can only ignore one
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
             done = sum(row(run)["state"] == "done" for run in runs)
             raise Interrupted(
@@ -215,12 +217,19 @@ def _cores():
 
 @contextmanager
 def _ending_as_an_interrupt():
-    """What a batch system sends is taken like Ctrl-C."""
+    """Yield an event that Ctrl-C sets, and what a batch system sends; each is a KeyboardInterrupt too."""
+    ending = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ending
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def note(number, frame):
+        ending.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield ending
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

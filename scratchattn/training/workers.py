@@ -22,26 +22,29 @@ from .whole_file import make_directory
 STOPPED = "stopped"  # why a run has not ended that was asked to
 
 
-def by_processes(runs, jobs):
+def by_processes(runs, jobs, ending):
     """Yield (number, why not ended, or None) of each of ``runs`` as they end, ``jobs`` of them at a time.
 
-    ``runs``: a list of (directory, config).  Closed before its end, it asks those that run to save and end.
+    ``runs``: a list of (directory, config).  Closed before its end, it asks those that run to save and end;
+    once the event ``ending`` is set it begins no more.
     """
-    children, ending = set(), threading.Event()
+    children = set()
     pool = ThreadPoolExecutor(jobs)
     try:
         numbers = {pool.submit(perform, *run, children, ending): n for n, run in enumerate(runs)}
         for future in as_completed(numbers):
             yield numbers[future], future.result()
-    finally:
+    except BaseException:  # closed before its end is one too
         ending.set()
+        raise
+    finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in list(children):
             child.terminate()
         pool.shutdown()
 
 
-def by_joblib(runs, jobs):
+def by_joblib(runs, jobs, ending):
     """The same by joblib and the backend that the caller has chosen: its own, Dask's, Ray's."""
     try:
         from joblib import Parallel, delayed
@@ -51,7 +54,7 @@ def by_joblib(runs, jobs):
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
 
 
-def by_mpi(runs, jobs):
+def by_mpi(runs, jobs, ending):
     """The same by the processes of this MPI job: the first deals out, the others work; they yield nothing."""
     try:
         from mpi4py.futures import MPICommExecutor
