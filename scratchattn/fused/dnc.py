@@ -145,12 +145,12 @@ def _cases(controller):
 
     def cases(rng):
         yield case(rng, "one step", t=1)
-        yield case(rng, "two steps, two sequences", b=2)
-        yield case(rng, "three steps, four read heads", t=3, r=4, n=4)
-        yield case(rng, "lengths, one of them zero", b=3, t=3, lengths=(1, 3, 0))
+        yield case(rng, "two steps, two sequences", b=2, w=1, h=1)
+        yield case(rng, "four read heads", r=4, w=1, h=1)
+        yield case(rng, "lengths, one of them zero", b=3, t=3, w=1, h=1, lengths=(1, 3, 0))
         yield case(rng, "one row", n=1, zero_gradient=("link",))
-        yield case(rng, "two rows", n=2, t=3)
-        yield case(rng, "nine rows", n=9, w=1)
+        yield case(rng, "two rows", n=2, t=3, h=1)
+        yield case(rng, "six rows", n=6, w=1, h=1)
         yield case(rng, "all rows tie at the first step", alike=True, t=3, margin=0)
         yield case(rng, "without biases", biases=False)
         yield case(rng, "saturated", t=3, size=4.0)
