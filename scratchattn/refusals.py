@@ -3,7 +3,16 @@
 Numbers in arrays are looked at on the host only: on a GPU the look alone would wait for the device.
 """
 
+import difflib
+
 from .backend import array_module
+
+
+def nearest(name, names):
+    """A clause that suggests what ``name`` may have meant, or an empty one."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = close or [known for known in names if len(name) > 2 and name in known][:3]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def refuse_outside(name, indices, n):

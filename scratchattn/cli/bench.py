@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ..refusals import nearest
 from . import timing, verb
 
 LIBRARIES = ("torch", "jax")
@@ -98,7 +99,7 @@ def _chosen(args):
     for name in args.cases:
         if name not in known:
             raise verb.Misuse(
-                f"no case is called {name!r}{verb.nearest(name, known)}; there are {', '.join(known)}"
+                f"no case is called {name!r}{nearest(name, known)}; there are {', '.join(known)}"
             )
     return args.cases or known
 
@@ -119,7 +120,7 @@ def _peers(cases, args):
         wanted = [peer for peer in known if word in (peer, peer.partition("_")[0])]
         if not wanted and word != "none":
             raise verb.Misuse(
-                f"no peer is called {word!r}{verb.nearest(word, known)}; there are {', '.join(known)}"
+                f"no peer is called {word!r}{nearest(word, known)}; there are {', '.join(known)}"
             )
         if missing := [library for library in map(_library, wanted) if library and not _installed(library)]:
             raise verb.Misuse(f"the peer {word} needs {missing[0]}: install scratchattn[peers]")

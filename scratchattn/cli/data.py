@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..refusals import nearest
 from . import verb
 
 _DESCRIPTION = """\
@@ -86,11 +87,9 @@ def _kind_and_paths(words):
     if first in names:
         raise verb.Misuse(f"data add {first} needs a PATH: a file, a folder or a zip archive")
     if not rest or "/" in first or "." in first:
-        raise verb.Misuse(
-            f"{first}: there is no such file or folder{verb.nearest(first, names) if rest else ''}"
-        )
+        raise verb.Misuse(f"{first}: there is no such file or folder{nearest(first, names) if rest else ''}")
     raise verb.Misuse(
-        f"{first!r} is neither a kind nor a path{verb.nearest(first, names)}; kinds are {', '.join(names)}"
+        f"{first!r} is neither a kind nor a path{nearest(first, names)}; kinds are {', '.join(names)}"
     )
 
 
@@ -132,7 +131,7 @@ def _check(args, screen):
     there = names()
     for name in args.words:
         if name not in there:
-            hint = verb.nearest(name, there) or f"; there are {', '.join(there) or 'none'}"
+            hint = nearest(name, there) or f"; there are {', '.join(there) or 'none'}"
             raise verb.Misuse(f"no data set is called {name!r} in {folder()}{hint}")
     if not there:
         raise verb.Misuse(f"there are no data files in {folder()}: scratchattn data add PATH puts them there")

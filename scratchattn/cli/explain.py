@@ -4,6 +4,7 @@ import inspect
 import textwrap
 
 from ..op import REGISTRY
+from ..refusals import nearest
 from ..training import user_file
 from . import catalogue, lookup, verb
 
@@ -32,7 +33,7 @@ def run(args, screen):
         if entry := settled.get(args.name) or catalogue.own(args.name):
             return _explain_settings(entry, screen), 0
         if not user_file.split(args.name):
-            hint = verb.nearest(args.name, sorted({*settled, *REGISTRY}))
+            hint = nearest(args.name, sorted({*settled, *REGISTRY}))
             raise verb.Misuse(f"nothing is called {args.name!r}{hint or NAMES}")
     op = lookup.op_named(args.name)
     report = {

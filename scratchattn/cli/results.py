@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ..refusals import nearest
 from . import runs, verb
 
 
@@ -78,7 +79,7 @@ def _chosen(names):
     for name in names:
         if name not in known:
             raise verb.Misuse(
-                f"no row is called {name!r}{verb.nearest(name, known)}; there are {', '.join(known)}"
+                f"no row is called {name!r}{nearest(name, known)}; there are {', '.join(known)}"
             )
     return [known[name] for name in names or known]
 

@@ -4,6 +4,7 @@ import importlib.util
 import time
 
 from ..op import REGISTRY
+from ..refusals import nearest
 from . import lookup, verb
 
 FORMATS = ("npz", "json", "safetensors")
@@ -105,7 +106,7 @@ def _check(args, screen):
         if name in given:
             raise Unreadable(f"{path}: {given[name][0]} answers {name} too: keep one of them")
         if not args.vectors and name not in named and name not in REGISTRY:
-            raise Unreadable(f"{path}: no op is called {name!r}{verb.nearest(name, sorted(REGISTRY))}")
+            raise Unreadable(f"{path}: no op is called {name!r}{nearest(name, sorted(REGISTRY))}")
         if name in named or not named:
             given[name] = path, answers
     missing = [name for name in named if name not in given]

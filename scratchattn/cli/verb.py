@@ -1,7 +1,6 @@
 """What all verbs share: the common option, the screen, the words for wrong use."""
 
 import argparse
-import difflib
 import errno
 import math
 import os
@@ -116,13 +115,6 @@ def in_a_clone(who, path):
         if (root / path).is_file():
             return root / path
     raise Misuse(f"{who} runs inside a clone: there is no {path} here")
-
-
-def nearest(name, names):
-    """A clause that suggests what ``name`` may have meant, or an empty one."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    close = close or [known for known in names if len(name) > 2 and name in known][:3]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def in_one_line(wrong):

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 
+from ..refusals import nearest
 from . import lookup, verb
 
 _DESCRIPTION = """\
@@ -120,7 +121,7 @@ def found(name):
     for part in inside.split("."):
         if not hasattr(function, part):
             names = [n for n, value in vars(function).items() if callable(value) and not n.startswith("_")]
-            raise verb.Misuse(f"{place} has no {inside!r}{verb.nearest(part, names)}")
+            raise verb.Misuse(f"{place} has no {inside!r}{nearest(part, names)}")
         function = getattr(function, part)
     if not callable(function):
         raise verb.Misuse(f"{name} is no function but {type(function).__name__}")

@@ -12,7 +12,6 @@ methods that ``models`` and ``tasks`` describe.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import tomllib
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import MODELS
+from ..refusals import nearest
 from ..tasks import TASKS
 from . import user_file
 from .curriculum import tasks_of
@@ -129,13 +129,6 @@ def differences(before, now):
     if before.get("device") != now.get("device"):
         told.append(f"device was {before.get('device')} and is {now.get('device')}")
     return told
-
-
-def nearest(name, names):
-    """A clause that suggests what ``name`` may have meant, or an empty one."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    close = close or [known for known in names if len(name) > 2 and name in known][:3]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _given(file, source):
