@@ -43,7 +43,7 @@ class NGrams(BitsTask):
     context: int = 5
     """Of the six bits of a 6-gram the five that come first."""
 
-    metric = "bits_per_sequence"
+    metric = "bits_above_optimal"
     inputs = outputs = 1
 
     def __post_init__(self):
@@ -66,9 +66,10 @@ class NGrams(BitsTask):
         return bits[:-1], bits[1:], np.ones(self.length - 1, bool)
 
     def metrics(self, outputs, batch):
-        """For each sequence, on the host, ``bits_per_sequence`` and ``optimal_bits_per_sequence``.
+        """For each sequence, on the host, ``bits_per_sequence``, ``optimal_bits_per_sequence``, their difference.
 
-        Both are cross-entropies in bits, the second that of the optimum; outputs are logits.
+        Both are cross-entropies in bits, the second that of the optimum; ``bits_above_optimal`` varies far
+        less between sequences than either.  Outputs are logits.
         """
         logits, targets = (backend.to_numpy(a)[:, :, 0] for a in (outputs, batch.targets))
         logits, ones = logits.astype("float64"), targets > 0.5
@@ -76,7 +77,12 @@ class NGrams(BitsTask):
         first = backend.to_numpy(batch.inputs)[:1, :, 0]
         chance = optimal_probabilities(np.concatenate([first > 0.5, ones]), self.context)[1:]
         optimum = -np.log2(np.where(ones, chance, 1 - chance)).sum(axis=0)
-        return {"bits_per_sequence": nats / np.log(2), "optimal_bits_per_sequence": optimum}
+        bits = nats / np.log(2)
+        return {
+            "bits_per_sequence": bits,
+            "optimal_bits_per_sequence": optimum,
+            "bits_above_optimal": bits - optimum,
+        }
 
 
 def optimal_probabilities(bits, context):
