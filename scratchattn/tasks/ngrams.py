@@ -66,10 +66,10 @@ class NGrams(BitsTask):
         return bits[:-1], bits[1:], np.ones(self.length - 1, bool)
 
     def metrics(self, outputs, batch):
-        """For each sequence, on the host, ``bits_per_sequence``, ``optimal_bits_per_sequence``, their difference.
+        """For each sequence, on the host, ``bits_per_sequence``, its optimum, and how far it is above.
 
-        Both are cross-entropies in bits, the second that of the optimum; ``bits_above_optimal`` varies far
-        less between sequences than either.  Outputs are logits.
+        The optimum is called ``optimal_bits_per_sequence``, the difference ``bits_above_optimal``: it varies
+        far less between sequences than either.  All are cross-entropies in bits; outputs are logits.
         """
         logits, targets = (backend.to_numpy(a)[:, :, 0] for a in (outputs, batch.targets))
         logits, ones = logits.astype("float64"), targets > 0.5
