@@ -4,9 +4,14 @@ A forward leases what it needs and keeps the lease in ``saved``.  While the reco
 nobody else gets those buffers; when it dies, they go back to the pool and the next forward of
 the same shape finds them, page tables warm.  So two forwards of one shape may precede their
 backwards, and a pullback may be called twice.  What an op returns is never leased memory.
+
+The layout of the inputs is never that of the buffers, or the next call of those sizes would have
+other last bits.
 """
 
 from collections import OrderedDict
+
+from .backend import array_module
 
 
 class Pool:
@@ -43,3 +48,19 @@ class Lease:
 
     def __del__(self):
         self._pool._take_back(self._key, self.buffers)
+
+
+POOL = Pool()
+
+
+def lease(build, like, sizes):
+    """A Lease of ``build(new, sizes)``, where ``new(*shape)`` makes an array of the kind of ``like``.
+
+    ``sizes`` is hashable and says all that the shapes depend on.
+    """
+    xp = array_module(like)
+
+    def new(*shape):
+        return xp.empty_like(like, shape=shape, order="C")
+
+    return POOL.lease((build, type(like), like.dtype, sizes), lambda: build(new, sizes))

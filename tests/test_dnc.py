@@ -9,7 +9,6 @@ from adjoint import flat
 import scratchattn as sa
 from gradcheck.numeric import complex_step
 from gradcheck.subject import distance, inner, random_like
-from scratchattn.fused import _dnc_buffers
 from scratchattn.models import DNC
 from scratchattn.nn.dnc_cell import dnc_shapes
 from scratchattn.nn.named_conventions import DNC_NAMES
@@ -71,34 +70,6 @@ def test_outputs_and_gradients_outlive_their_recording():
         _, pull = recorded(dnc, params, inputs(seed=seed + 5))
         pull(np.full((4, 2, 2), 7.0))
     assert all((a == b).all() for a, b in zip(kept, before, strict=True))
-
-
-def test_buffers_are_made_once_per_shape():
-    dnc = model(rows=7)
-    params = dnc.init(np.random.default_rng(0))
-    made = []
-    original = _dnc_buffers._buffers
-
-    def counted(like, sizes):
-        made.append(sizes)
-        return original(like, sizes)
-
-    _dnc_buffers._buffers = counted
-    try:
-        for seed in range(3):
-            recorded(dnc, params, inputs(seed=seed))[1](np.ones((4, 2, 2)))
-    finally:
-        _dnc_buffers._buffers = original
-    assert len(made) == 1
-
-
-def test_the_layout_of_the_inputs_is_not_that_of_the_buffers():
-    """Or the next sequences of that shape would have other last bits."""
-    dnc = model(rows=8)
-    params, xs = dnc.init(np.random.default_rng(0)), inputs()
-    turned = np.ascontiguousarray(xs.transpose(2, 1, 0)).transpose(2, 1, 0)
-    _, (lease, *_) = sa.REGISTRY["dnc_lstm"].forward(*arguments(dnc, params, turned))
-    assert all(a.flags.c_contiguous for a in (lease.buffers.raw, lease.buffers.used, lease.buffers.length))
 
 
 def arguments(dnc, params, xs):

@@ -8,7 +8,6 @@ import pytest
 import scratchattn as sa
 from gradcheck.numeric import complex_step
 from gradcheck.subject import distance, inner, random_like
-from scratchattn.fused import _ntm_buffers
 from scratchattn.models import NTM
 from scratchattn.tasks import Copy
 from scratchattn.training.optimisers import RMSprop
@@ -87,25 +86,6 @@ def test_gradients_outlive_the_next_pullback():
     pull(np.full((4, 2, 2), 7.0))
     recorded(ntm, params, inputs(seed=9))[1](np.ones((4, 2, 2)))
     assert all((a == b).all() for a, b in zip(first, before))
-
-
-def test_buffers_are_made_once_per_shape():
-    ntm = model(rows=7)
-    params = ntm.init(np.random.default_rng(0))
-    made = []
-    original = _ntm_buffers._buffers
-
-    def counted(like, sizes):
-        made.append(sizes)
-        return original(like, sizes)
-
-    _ntm_buffers._buffers = counted
-    try:
-        for seed in range(3):
-            recorded(ntm, params, inputs(seed=seed))[1](np.ones((4, 2, 2)))
-    finally:
-        _ntm_buffers._buffers = original
-    assert len(made) == 1
 
 
 @pytest.mark.parametrize("engine, tolerance", [("fused", 1e-12), ("reference", 0.0)])

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
 
-from scratchattn.buffers import Pool
-from scratchattn.fused import _dnc_buffers
+from scratchattn import buffers
 from scratchattn.fused.dnc import dnc_feedforward, dnc_lstm
 from scratchattn.nn.dnc_cell import dnc_shapes
 from scratchattn.tape import vjp
@@ -101,7 +100,7 @@ def test_what_a_buffer_held_before_is_never_read(op, data):
     inputs, lengths = data.draw(sequences(op))
     expected = outcome(op, inputs, lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_dnc_buffers, "POOL", Pool())
+        patch.setattr(buffers, "POOL", buffers.Pool())
         patch.setattr(np, "empty_like", lambda x, shape, order: np.full(shape, np.nan, dtype=x.dtype))
         found = outcome(op, inputs, lengths)
     equal(found, expected)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
 
-from scratchattn.buffers import Pool
-from scratchattn.fused import _ntm_buffers
+from scratchattn import buffers
 from scratchattn.fused.ntm import ntm_feedforward, ntm_lstm
 from scratchattn.nn.ntm_cell import ntm_shapes
 from scratchattn.tape import vjp
@@ -85,7 +84,7 @@ def test_what_a_buffer_held_before_is_never_read(op, data):
     inputs, lengths = data.draw(sequences(op))
     expected = outcome(op, inputs, lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_ntm_buffers, "POOL", Pool())
+        patch.setattr(buffers, "POOL", buffers.Pool())
         patch.setattr(np, "empty_like", lambda x, shape, order: np.full(shape, np.nan, dtype=x.dtype))
         found = outcome(op, inputs, lengths)
     equal(found, expected)

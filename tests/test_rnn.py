@@ -9,7 +9,6 @@ from adjoint import is_the_adjoint
 
 import scratchattn as sa
 from gradcheck.subject import distance
-from scratchattn.fused import lstm as fused_lstm
 from scratchattn.fused.lstm import lstm_sequence
 from scratchattn.models import RNN
 from scratchattn.models.rnn import RNNState
@@ -189,17 +188,6 @@ def test_nothing_that_is_returned_is_leased_memory():
     for seed in range(3):
         run(seed + 5)
     assert all((a == b).all() for a, b in zip(kept, before, strict=True))
-
-
-def test_buffers_are_made_once_per_shape(monkeypatch):
-    rnn, made = RNN(3, 2, units=7, dtype="float64"), []
-    params = rnn.init(np.random.default_rng(0))
-    for name in ("_forward_buffers", "_backward_buffers"):
-        original = getattr(fused_lstm, name)
-        monkeypatch.setattr(fused_lstm, name, lambda *a, build=original: made.append(a) or build(*a))
-    for seed in range(3):
-        recorded(rnn, params, inputs(seed=seed))[1](np.ones((5, 3, 2)))
-    assert len(made) == 2
 
 
 def test_a_pullback_after_an_optimiser_step_is_refused():

@@ -7,31 +7,16 @@ axis is contiguous.
 from types import SimpleNamespace
 
 from ..backend import array_module, stable_argsort
-from ..buffers import Pool
-
-POOL = Pool()
+from . import _controller as controller
 
 
-def lease_forward(like, sizes):
+def forward_buffers(new, s):
     """What a recording keeps: every step's state and intermediates."""
-    return lease("forward", like, sizes, _buffers)
-
-
-def lease(way, like, sizes, build):
-    return POOL.lease((way, type(like), like.dtype, sizes), lambda: build(like, sizes))
-
-
-def _buffers(like, s):
-    xp = array_module(like)
     t, b, r, n, w, c = s.steps, s.batch, s.reads, s.rows, s.width, s.squashed()
     reaches, pad = s.reaches(), s.pad()
 
-    def new(*shape):
-        return xp.empty_like(like, shape=shape, order="C")
-
     f = SimpleNamespace(
-        carried=new(t + 1, b, s.features + s.units + 1),  # [reads, hidden, 1] before step 0, after it, ...
-        sums=new(t, b, s.gates),  # into the controller; those of sigmoids negated, the candidate's times -2
+        **vars(controller.forward_buffers(new, s)),
         raw=new(t, b, s.emitted()["modes"].stop),  # the interface before squashing
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
@@ -58,8 +43,6 @@ def _buffers(like, s):
         logits_of_writer=new(t, b, 1, n),
         logits=new(t, b, r, n),  # of the readers
         ways=new(t, b, 3, r, n),  # back, alike, onwards
-        recurrent=new(b, s.gates),
-        over_units=new(b, s.units),
         over_ways=new(b, 3, r, n),
         over_reading=new(b, r, n),
         over_links=new(b, n, n),
@@ -74,29 +57,19 @@ def _buffers(like, s):
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, :w], spare[:, :, w:] = 1, 0
     f.ones[...], f.written[:, :, 1], f.unwritten[:, :, 0], f.products[...] = 1, 1, -1, 1
-    f.carried[:, :, s.features + s.units], f.preceding[:, :, 1] = 1, 0
-    f.first = stable_argsort(xp.zeros_like(f.one[:, 0, 0]))[:, None] * n  # 0, n, 2n, ... as integers
-    f.states = (f.carried, f.memory, f.usage, f.link, f.preceding, f.written, f.reading)
-    if s.recurrent:
-        f.exponentials, f.gates = new(t, 4, b, s.units), new(t, 4, b, s.units)
-        f.candidate, f.cell, f.shown = new(t, b, s.units), new(t + 1, b, s.units), new(t, b, s.units)
-        f.states += (f.cell,)
+    f.preceding[:, :, 1] = 0
+    first = f.one[:, 0, 0]
+    f.first = stable_argsort(array_module(first).zeros_like(first))[:, None] * n  # 0, n, 2n, ... as integers
+    f.states += (f.memory, f.usage, f.link, f.preceding, f.written, f.reading)
     f.views = [_views(f, s, i, reaches) for i in range(t)]
     return f
 
 
 def _views(f, s, t, reaches):
-    b, w, n, r, u = s.batch, s.width, s.rows, s.reads, s.units
-    raw, squashed, after, emitted, c = f.raw[t], f.squashed[t], f.carried[t + 1], s.emitted(), s.squashed()
-    v = SimpleNamespace(raw=raw, sums=f.sums[t])
-    v.carried = f.carried[t][:, : s.features + u] if s.recurrent else f.carried[t][:, : s.features]
-    v.reads, v.hidden = after[:, : s.features].reshape(b, r, w), after[:, s.features : s.features + u]
-    v.hidden_and_one = after[:, s.features :]
-    if s.recurrent:
-        v.sums_apart, v.candidate_sums = v.sums.reshape(b, 4, u).swapaxes(0, 1), v.sums[:, 3 * u :]
-        v.exponentials, v.gates, v.candidate = f.exponentials[t], f.gates[t], f.candidate[t]
-        v.input, v.forget, v.output, _ = v.gates
-        v.cell_before, v.cell, v.shown = f.cell[t], f.cell[t + 1], f.shown[t]
+    b, w, n, r = s.batch, s.width, s.rows, s.reads
+    raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
+    v = controller.forward_views(f, s, t)
+    v.raw, v.reads = raw, f.carried[t + 1][:, : s.features].reshape(b, r, w)
     v.keys = raw[:, emitted["keys"]].reshape(b, r + 1, w)
     v.scaled, v.scaled_of_readers, v.scaled_of_writer = f.scaled[t], f.scaled[t][:, :r], f.scaled[t][:, r:]
     v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]

@@ -2,25 +2,14 @@
 
 from types import SimpleNamespace
 
-from ..backend import array_module
-from ._dnc_buffers import lease
+from . import _controller as controller
 
 
-def lease_backward(like, sizes):
+def backward_buffers(new, s):
     """What a pullback needs while it runs."""
-    return lease("backward", like, sizes, _buffers)
-
-
-def _buffers(like, s):
-    xp = array_module(like)
     t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.columns()["modes"].stop
-
-    def new(*shape):
-        return xp.empty_like(like, shape=shape, order="C")
-
     g = SimpleNamespace(
-        dsums=new(t, b, s.gates),
-        slopes=new(t, 4, b, s.units) if s.recurrent else new(t, b, s.units),
+        **vars(controller.backward_buffers(new, s)),
         draw=new(t, b, p),
         head_slopes=new(t, b, p),
         key_pull=new(t, b, r + 1),  # one over the square of a key's length
@@ -28,9 +17,7 @@ def _buffers(like, s):
         freeing=new(t, b, r, n),  # d usage by each factor of what is kept, by what is freed
         by_writing=new(t, b, n),  # d usage by the write weighting
         by_usage=new(t, b, n),
-        dcarried=new(b, s.features + s.units),
-        back_to_carried=new(s.gates, s.features + s.units * s.recurrent),  # transposed weights
-        back_to_hidden=new(p, s.units),
+        back_to_hidden=new(p, s.units),  # transposed weights
         dproduct_and_memory=new(b, 2 * w, n),
         dusage=new(b, n),
         dlink=new(b, n, n),
@@ -68,7 +55,6 @@ def _buffers(like, s):
     g.ones_column[...], g.ones_row[...], g.asked[:, n] = 1, 1, 0
     g.dproduct, g.dmemory = g.dproduct_and_memory[:, :w], g.dproduct_and_memory[:, w:]
     g.dreads = g.dcarried[:, : s.features].reshape(b, r, w)
-    g.dhidden = g.dcarried[:, s.features :]
     g.dback, g.dalike, g.donwards = (g.dways[:, j] for j in range(3))
     g.dmodes_of_batch, around = g.dmodes.swapaxes(0, 1), g.dways.reshape(b, 3 * r, n)
     g.back_and_read, g.read_and_onwards_columns = around[:, : 2 * r], around[:, r:].swapaxes(1, 2)
@@ -80,20 +66,15 @@ def _buffers(like, s):
     g.left_of_readers, g.right_of_readers = g.left[:, : 2 * r], g.right[:, : 2 * r]
     g.pulled_by_readers = g.pulled[:, :r]
     g.right_reads, g.left_columns = g.right[:, :r], g.left.swapaxes(1, 2)
-    g.states = (g.dcarried, g.dmemory, g.dusage, g.dlink, g.dprecedence, g.dwriting, g.dreading)
-    if s.recurrent:
-        g.shown_slopes, g.dcell, g.dgates = new(t, b, s.units), new(b, s.units), new(4, b, s.units)
-        g.dinput, g.dforget, g.doutput, g.dcandidate = g.dgates
-        g.states += (g.dcell,)
+    g.states += (g.dmemory, g.dusage, g.dlink, g.dprecedence, g.dwriting, g.dreading)
     g.views = [_views(g, s, i) for i in range(t)]
     return g
 
 
 def _views(g, s, t):
     b, r, w, c, draw = s.batch, s.reads, s.width, s.columns(), g.draw[t]
-    d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t], head_slopes=g.head_slopes[t])
-    if s.recurrent:
-        d.dsums_apart, d.shown_slopes = d.dsums.reshape(b, 4, s.units).swapaxes(0, 1), g.shown_slopes[t]
+    d = controller.backward_views(g, s, t)
+    d.draw, d.head_slopes = draw, g.head_slopes[t]
     d.dkeys, d.dstrength = draw[:, c["keys"]].reshape(b, r + 1, w), draw[:, c["strength"]]
     d.key_pull = g.key_pull[t]
     d.readers, d.writer = (_searching(g, d, heads, r) for heads in (slice(0, r), slice(r, r + 1)))

@@ -1,20 +1,22 @@
 """``fused/dnc.py`` through time: all steps forward, and all of them back.
 
 What does not depend on the recurrence is outside the loops: what x gives to the controller, the output layer,
-slopes, weight gradients.  Sequences that have ended compute on and are put back: no look at the data.
+slopes, weight gradients.
 """
 
 from typing import Any, NamedTuple
 
 from ..backend import array_module
+from ..buffers import lease
 from ..twins import twins
+from . import _controller as controller
 from . import _dnc_reading as reading
 from . import _dnc_writing as writing
-from ._dnc_buffers import lease_forward
+from ._dnc_buffers import forward_buffers
 from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
-from ._dnc_scratch import lease_backward
+from ._dnc_scratch import backward_buffers
 from ._dnc_sizes import sizes_of
-from ._ntm_controller import carried_weights, control, control_back, control_slopes, negated
+from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
 
 class State(NamedTuple):
@@ -44,21 +46,20 @@ def forward(x, state, weights, lengths, eps):
     """Outputs and the last state, in one tuple, and what ``backward`` needs."""
     sizes = sizes_of(x, state, weights)
     xp, tw = array_module(x, *state, *weights), twins(x)
-    running = None if lengths is None else lengths > _steps(xp, lengths, sizes.steps)  # (t, b)
-    if running is not None:
-        x = xp.where(running[:, :, None], x, 0)
-    lease = lease_forward(x, sizes)
-    f = lease.buffers
-    recurrent, output = carried_weights(xp, weights, sizes), _output_weights(xp, weights)
-    recurrent_weights = negated(xp, recurrent, sizes)
+    running = running_steps(xp, lengths, sizes.steps)
+    x = until_their_ends(xp, running, x)
+    held = lease(forward_buffers, x, sizes)
+    f = held.buffers
+    recurrent, output = controller.carried_weights(xp, weights, sizes), _output_weights(xp, weights)
+    recurrent_weights = controller.negated(xp, recurrent, sizes)
     interface_weights = emitting_weights(xp, *_with_bias(xp, weights), sizes)
-    xp.matmul(x, negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
-    f.sums += negated(xp, weights.bias, sizes)
+    xp.matmul(x, controller.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
+    f.sums += controller.negated(xp, weights.bias, sizes)
     _start(f, state, sizes)
     writing.lengths(xp, f.memory[0], f, f.inverse[0], eps)
     with tw.quiet():
         for t, v in enumerate(f.views):
-            control(xp, tw, v, f, recurrent_weights, sizes)
+            controller.step(xp, tw, v, f, recurrent_weights, sizes)
             xp.matmul(v.hidden_and_one, interface_weights, out=v.raw)
             squash(xp, tw, v, f, eps)
             writing.retain_and_use(xp, v, f)
@@ -66,16 +67,12 @@ def forward(x, state, weights, lengths, eps):
             writing.write(xp, tw, v, f, eps)
             reading.link(xp, tw, v, f)
             reading.read(xp, tw, v, f)
-            if running is not None:
-                for buffer in f.states:
-                    ended = ~running[t].reshape((-1,) + (1,) * (buffer.ndim - 2))
-                    xp.copyto(buffer[t + 1], buffer[t], where=ended)
+            put_back(xp, running, f.states, t)
     outputs = xp.matmul(f.carried[1:, :, :-1], output)
     if weights.output_bias is not None:
         outputs += weights.output_bias
-    if running is not None:
-        outputs = xp.where(running[:, :, None], outputs, 0)
-    return (outputs, *_last(f, sizes)), (lease, x, weights, recurrent, output, sizes, running)
+    outputs = until_their_ends(xp, running, outputs)
+    return (outputs, *_last(f, sizes)), (held, x, weights, recurrent, output, sizes, running)
 
 
 def _start(f, state, sizes):
@@ -101,15 +98,14 @@ def _last(f, sizes):
 
 def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
-    lease, x, weights, recurrent, output, sizes, running = saved
-    xp, tw, f, features = array_module(x, doutputs), twins(x), lease.buffers, sizes.features
-    scratch = lease_backward(x, sizes)
+    held, x, weights, recurrent, output, sizes, running = saved
+    xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
+    scratch = lease(backward_buffers, x, sizes)
     g = scratch.buffers
-    if running is not None:
-        doutputs = xp.where(running[:, :, None], doutputs, 0)
+    doutputs = until_their_ends(xp, running, doutputs)
     with tw.quiet():
         slopes(xp, tw, f, g, sizes)
-        control_slopes(xp, tw, f, g, sizes)
+        controller.slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(output))
     g.back_to_carried[...] = xp.matrix_transpose(recurrent)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
@@ -121,14 +117,9 @@ def backward(saved, doutputs, dlast):
     g.dprecedence[...], g.dwriting[...] = dlast.precedence, dlast.write_weightings
     g.dreading[...] = dlast.read_weightings
     g.left[...], g.right[...], g.pulled[...] = 0, 0, 0  # no write head looks at the last memory
-    carried = g.dcarried if sizes.recurrent else g.dcarried[:, :features]
     for t in reversed(range(sizes.steps)):
         v, d = f.views[t], g.views[t]
-        if running is not None:  # what belongs to a sequence that has ended waits aside
-            ended = [~running[t].reshape((-1,) + (1,) * (a.ndim - 1)) for a in g.states]
-            waiting = [xp.where(e, a, 0) for e, a in zip(ended, g.states)]
-            for e, a in zip(ended, g.states):
-                xp.copyto(a, 0, where=e)
+        waiting = set_aside(xp, running, g.states, t)
         g.dcarried += dfeatures[t]
         reading.read_back(xp, tw, v, d, g)
         reading.link_back(xp, tw, v, g)
@@ -137,13 +128,9 @@ def backward(saved, doutputs, dlast):
         writing.retain_and_use_back(xp, tw, v, d, g)
         squash_back(xp, v, d, g)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
-        control_back(xp, v, d, g, sizes)
-        if not sizes.recurrent:
-            g.dhidden[...] = 0
-        xp.matmul(d.dsums, g.back_to_carried, out=carried)
-        if running is not None:
-            for a, kept in zip(g.states, waiting):
-                a += kept
+        controller.step_back(xp, v, d, g, sizes)
+        xp.matmul(d.dsums, g.back_to_carried, out=g.dcarried_by_sums)
+        bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
     reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g)
     return _gradients(xp, f, g, x, weights, doutputs, sizes)
@@ -188,8 +175,3 @@ def _with_bias(xp, weights):
     if weights.interface_bias is not None:
         return weights.interface_weights, weights.interface_bias
     return weights.interface_weights, xp.zeros_like(weights.interface_weights[0])
-
-
-def _steps(xp, lengths, steps):
-    """0, 1, ... as a column of integers like ``lengths``."""
-    return xp.cumulative_sum(xp.ones_like(lengths, shape=(steps, 1)), axis=0) - 1

@@ -6,31 +6,14 @@ long axis is contiguous, and what runs over the rows runs at full speed.
 
 from types import SimpleNamespace
 
-from ..backend import array_module
-from ..buffers import Pool
-
-POOL = Pool()
+from . import _controller as controller
 
 
-def lease_forward(like, sizes):
+def forward_buffers(new, s):
     """What a recording keeps: every step's state and intermediates."""
-    return lease("forward", like, sizes, _buffers)
-
-
-def lease(way, like, sizes, build):
-    return POOL.lease((way, type(like), like.dtype, sizes), lambda: build(like, sizes))
-
-
-def _buffers(like, s):
-    xp = array_module(like)
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.squashed()
-
-    def new(*shape):
-        return xp.empty_like(like, shape=shape, order="C")
-
     f = SimpleNamespace(
-        carried=new(t + 1, b, s.features + s.units + 1),  # [reads, hidden, 1] before step 0, after it, ...
-        sums=new(t, b, s.gates),  # into the controller; those of sigmoids negated, the candidate's times -2
+        **vars(controller.forward_buffers(new, s)),
         raw=new(t, b, s.emitted()["shift"].stop),  # head parameters before squashing
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
@@ -48,9 +31,7 @@ def _buffers(like, s):
         gated=new(t, b, k, n + s.shifts - 1),  # with a halo, so that the ring has no seam
         moved=new(t, b, k, n),
         logs=new(t, b, k, n),
-        recurrent=new(b, s.gates),
         changes=new(2, b, w, n),  # of the memory: what is left of it, what is added
-        over_units=new(b, s.units),
         over_rows=new(b, k, n),
         over_shifts=new(1, b, k),
         one=new(b, k, 1),
@@ -60,27 +41,16 @@ def _buffers(like, s):
     f.ones[...], f.written[:, :, s.writes] = 1, 1
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, : s.writes * w], spare[:, :, s.writes * w :] = -1, 0
-    if s.recurrent:
-        f.exponentials, f.gates = new(t, 4, b, s.units), new(t, 4, b, s.units)
-        f.candidate, f.cell, f.shown = new(t, b, s.units), new(t + 1, b, s.units), new(t, b, s.units)
-    f.states = (f.carried, f.memory, f.weightings, *([f.cell] if s.recurrent else []))
-    f.carried[:, :, s.features + s.units] = 1
+    f.states += (f.memory, f.weightings)
     f.views = [_views(f, s, i) for i in range(t)]
     return f
 
 
 def _views(f, s, t):
-    b, k, w, n, r, u = s.batch, s.heads, s.width, s.rows, s.reads, s.units
-    raw, squashed, after, emitted, c = f.raw[t], f.squashed[t], f.carried[t + 1], s.emitted(), s.squashed()
-    v = SimpleNamespace(raw=raw, sums=f.sums[t])
-    v.carried = f.carried[t][:, : s.features + u] if s.recurrent else f.carried[t][:, : s.features]
-    v.reads, v.hidden = after[:, : s.features].reshape(b, r, w), after[:, s.features : s.features + u]
-    v.hidden_and_one = after[:, s.features :]
-    if s.recurrent:
-        v.sums_apart, v.candidate_sums = v.sums.reshape(b, 4, u).swapaxes(0, 1), v.sums[:, 3 * u :]
-        v.exponentials, v.gates, v.candidate = f.exponentials[t], f.gates[t], f.candidate[t]
-        v.input, v.forget, v.output, _ = v.gates
-        v.cell_before, v.cell, v.shown = f.cell[t], f.cell[t + 1], f.shown[t]
+    b, k, w, n, r = s.batch, s.heads, s.width, s.rows, s.reads
+    raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
+    v = controller.forward_views(f, s, t)
+    v.raw, v.reads = raw, f.carried[t + 1][:, : s.features].reshape(b, r, w)
     v.raw_key = raw[:, emitted["key"]].reshape(b, k, w)
     v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
     v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]

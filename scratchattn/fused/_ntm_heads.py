@@ -9,6 +9,15 @@ from ..calculus import sigmoid
 from ..twins import NEVER
 
 
+def emitting_weights(xp, weights, sizes):
+    """Head weights with the bias as last row, columns as in ``Sizes.emitted``."""
+    c = sizes.columns()
+    w = xp.concat([weights.head_weights, weights.head_bias[None, :]], axis=0)
+    named = {name: w[:, where] for name, where in c.items()}
+    first = [named["key"], -named["gate"], named["gate"], -named["erase"], named["write_vector"]]
+    return xp.concat([*first, w[:, c["strength"].start :]], axis=1)
+
+
 def squash(xp, tw, v, f):
     """Emitted head parameters into their domains.
 

@@ -2,34 +2,22 @@
 
 from types import SimpleNamespace
 
-from ..backend import array_module
-from ._ntm_buffers import lease, ring
+from . import _controller as controller
+from ._ntm_buffers import ring
 
 
-def lease_backward(like, sizes):
+def backward_buffers(new, s):
     """What a pullback needs while it runs."""
-    return lease("backward", like, sizes, _buffers)
-
-
-def _buffers(like, s):
-    xp = array_module(like)
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.columns()
-
-    def new(*shape):
-        return xp.empty_like(like, shape=shape, order="C")
-
     g = SimpleNamespace(
-        dsums=new(t, b, s.gates),
-        slopes=new(t, 4, b, s.units) if s.recurrent else new(t, b, s.units),
+        **vars(controller.backward_buffers(new, s)),
         draw=new(t, b, c["shift"].stop),
         head_slopes=new(t, b, c["sloped"].stop - c["sloped"].start),
         sharpening=new(t, b, k, n),  # slope of weightings by moved
         logs=new(t, b, k, n),  # finite
         inverse_squared=new(t, b, n + k),
         changing=new(t, 2, b, s.writes, w),  # write vectors, then minus erase
-        dcarried=new(b, s.features + s.units),
-        back_to_carried=new(s.gates, s.features + s.units * s.recurrent),  # transposed weights
-        back_to_hidden=new(c["shift"].stop, s.units),
+        back_to_hidden=new(c["shift"].stop, s.units),  # transposed weights
         dmemory_and_product=new(2, b, w, n),
         dwriting_by_each=new(2, b, 1, n),
         dweightings=new(b, k, n),
@@ -50,7 +38,7 @@ def _buffers(like, s):
     )
     g.mean_flat, g.one_flat = g.mean[:, :, 0], g.one[:, :, 0]
     g.dreads = g.dcarried[:, : s.features].reshape(b, s.reads, w)
-    g.dhidden, g.dreads_columns = g.dcarried[:, s.features :], g.dreads.swapaxes(1, 2)
+    g.dreads_columns = g.dreads.swapaxes(1, 2)
     g.dmemory, g.dproduct = g.dmemory_and_product
     g.dreading, g.dwriting = g.over_rows[:, : s.reads], g.over_rows[:, s.reads :]
     g.left_reads, g.left_keys = g.left[:, :, : s.reads], g.left[:, :, s.reads :]
@@ -58,21 +46,15 @@ def _buffers(like, s):
     g.dshift_at = [g.dshift[j] for j in range(s.shifts)]
     g.dinside, g.dseams, windows = ring(g.dpadded, s)
     g.dwindows = windows[::-1]  # the transpose moves the other way
-    g.states = (g.dcarried, g.dmemory, g.dweightings)
-    if s.recurrent:
-        g.shown_slopes, g.dcell, g.dgates = new(t, b, s.units), new(b, s.units), new(4, b, s.units)
-        g.dinput, g.dforget, g.doutput, g.dcandidate = g.dgates
-        g.states += (g.dcell,)
+    g.states += (g.dmemory, g.dweightings)
     g.views = [_views(g, s, i) for i in range(t)]
     return g
 
 
 def _views(g, s, t):
     b, k, w, c, draw = s.batch, s.heads, s.width, s.columns(), g.draw[t]
-    d = SimpleNamespace(draw=draw, dsums=g.dsums[t], slopes=g.slopes[t])
-    if s.recurrent:
-        d.dsums_apart, d.shown_slopes = d.dsums.reshape(b, 4, s.units).swapaxes(0, 1), g.shown_slopes[t]
-    d.dkey = draw[:, c["key"]].reshape(b, k, w)
+    d = controller.backward_views(g, s, t)
+    d.draw, d.dkey = draw, draw[:, c["key"]].reshape(b, k, w)
     d.dgate, d.dstrength, d.dsharpness = (draw[:, c[name]] for name in ("gate", "strength", "sharpness"))
     d.sloped, d.head_slopes = draw[:, c["sloped"]], g.head_slopes[t]
     d.dshift = draw[:, c["shift"]].reshape(b, k, s.shifts).transpose(2, 0, 1)

@@ -28,8 +28,7 @@ Accuracy
 Slopes come from exponentials, 1 - allocation gate from exp(z), the weighted mean in a softmax's backward is
 taken off twice, and no product is ever divided by one of its factors.
 
-Layout: see ``_dnc_buffers``; reads lie beside the hidden units so that one product serves both.
-Sequences that have ended compute on and are put back: no look at the data.
+Layout: see ``_dnc_buffers``, ``_controller``.
 
 Source: ``nn/dnc_cell.py``.
 """

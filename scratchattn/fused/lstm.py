@@ -20,25 +20,24 @@ and after the loop one product each for all steps: g(W) = sum_t x_t^T g(z_t), g(
 
 Accuracy
 --------
-Slopes come from exponentials, in blocks that fit a cache: see ``_ntm_controller``, whose step this is.
+Slopes come from exponentials, in blocks that fit a cache: see ``_controller``, whose step this is.
 
-Layers and directions are compositions: ``models/rnn.py``.  Sequences that have ended compute on and are put
-back: no look at the data.
+Layers and directions are compositions: ``models/rnn.py``.
 
 Source: ``nn/lstm.py``.
 """
 
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import array_module
+from ..buffers import lease
 from ..nn.lstm import lstm, lstm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
-from ._ntm_buffers import lease
-from ._ntm_controller import control, control_back, control_slopes, negated
+from . import _controller as controller
+from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
 
 class Sizes(NamedTuple):
@@ -48,7 +47,9 @@ class Sizes(NamedTuple):
     batch: int
     inputs: int
     units: int
-    recurrent = property(lambda self: True)  # an LSTM: what ``_ntm_controller`` asks
+    features = 0  # no reads; these three are what ``_controller`` asks
+    recurrent = True
+    gates = property(lambda self: 4 * self.units)
 
 
 def lstm_sequence_forward(x, hidden, cell, input_weights, hidden_weights, bias, lengths=None):
@@ -63,24 +64,19 @@ def lstm_sequence_forward(x, hidden, cell, input_weights, hidden_weights, bias, 
         )
     sizes = Sizes(*x.shape, hidden.shape[-1])
     xp, tw, h = array_module(x, hidden, cell, input_weights, hidden_weights, bias), twins(x), sizes.units
-    running = None if lengths is None else lengths > _steps(xp, lengths, sizes.steps)  # (t, b)
-    if running is not None:
-        x = xp.where(running[:, :, None], x, 0)
-    held = lease("lstm forward", x, sizes, _forward_buffers)
+    running = running_steps(xp, lengths, sizes.steps)
+    x = until_their_ends(xp, running, x)
+    held = lease(_forward_buffers, x, sizes)
     f = held.buffers
-    recurrent_weights = negated(xp, hidden_weights, sizes)
-    xp.matmul(x, negated(xp, input_weights, sizes), out=f.sums)
-    f.sums += negated(xp, bias, sizes)
+    recurrent_weights = controller.negated(xp, hidden_weights, sizes)
+    xp.matmul(x, controller.negated(xp, input_weights, sizes), out=f.sums)
+    f.sums += controller.negated(xp, bias, sizes)
     f.carried[0, :, :h], f.cell[0] = hidden, cell
     with tw.quiet():
         for t, v in enumerate(f.views):
-            control(xp, tw, v, f, recurrent_weights, sizes)
-            if running is not None:
-                for state in (f.carried, f.cell):
-                    xp.copyto(state[t + 1], state[t], where=~running[t][:, None])
-    shown = f.carried[1:, :, :h] + 0
-    if running is not None:
-        shown = xp.where(running[:, :, None], shown, 0)
+            controller.step(xp, tw, v, f, recurrent_weights, sizes)
+            put_back(xp, running, f.states, t)
+    shown = until_their_ends(xp, running, f.carried[1:, :, :h] + 0)
     saved = (held, x, input_weights, hidden_weights, sizes, running)
     return (shown, f.carried[-1, :, :h] + 0, f.cell[-1] + 0), saved
 
@@ -89,27 +85,20 @@ def lstm_sequence_backward(saved, douts):
     held, x, input_weights, hidden_weights, sizes, running = saved
     dshown, dhidden, dcell = douts
     xp, tw, f, h = array_module(x, dshown), twins(x), held.buffers, sizes.units
-    scratch = lease("lstm backward", x, sizes, _backward_buffers)
+    scratch = lease(_backward_buffers, x, sizes)
     g = scratch.buffers
-    if running is not None:
-        dshown = xp.where(running[:, :, None], dshown, 0)
+    dshown = until_their_ends(xp, running, dshown)
     with tw.quiet():
-        control_slopes(xp, tw, f, g, sizes)
-    g.back_to_hidden[...] = xp.matrix_transpose(hidden_weights)
+        controller.slopes(xp, tw, f, g, sizes)
+    g.back_to_carried[...] = xp.matrix_transpose(hidden_weights)
     g.dhidden[...], g.dcell[...] = dhidden, dcell
     for t in reversed(range(sizes.steps)):
         v, d = f.views[t], g.views[t]
-        if running is not None:  # what belongs to a sequence that has ended waits aside
-            ended = ~running[t][:, None]
-            waiting = [xp.where(ended, a, 0) for a in (g.dhidden, g.dcell)]
-            for a in (g.dhidden, g.dcell):
-                xp.copyto(a, 0, where=ended)
+        waiting = set_aside(xp, running, g.states, t)
         g.dhidden += dshown[t]
-        control_back(xp, v, d, g, sizes)
-        xp.matmul(d.dsums, g.back_to_hidden, out=g.dhidden)
-        if running is not None:
-            g.dhidden += waiting[0]
-            g.dcell += waiting[1]
+        controller.step_back(xp, v, d, g, sizes)
+        xp.matmul(d.dsums, g.back_to_carried, out=g.dhidden)
+        bring_back(g.states, waiting)
     rows = sizes.steps * sizes.batch
     dsums = xp.reshape(g.dsums, (rows, 4 * h))
 
@@ -121,65 +110,15 @@ def lstm_sequence_backward(saved, douts):
     return dx, g.dhidden + 0, g.dcell + 0, product(x), carried[:-1] + 0, carried[-1] + 0
 
 
-def _steps(xp, lengths, steps):
-    """0, 1, ... as a column of integers like ``lengths``."""
-    return xp.cumulative_sum(xp.ones_like(lengths, shape=(steps, 1)), axis=0) - 1
-
-
-def _forward_buffers(like, s):
-    """What a recording keeps: every step's state and intermediates, and views of each step into them."""
-    xp = array_module(like)
-
-    def new(*shape):
-        return xp.empty_like(like, shape=shape)
-
-    t, b, h = s.steps, s.batch, s.units
-    f = SimpleNamespace(
-        carried=new(t + 1, b, h + 1),  # [hidden, 1] before step 0, after it, ...
-        cell=new(t + 1, b, h),
-        sums=new(t, b, 4 * h),  # those of sigmoids negated, the candidate's times -2
-        exponentials=new(t, 4, b, h),
-        gates=new(t, 4, b, h),
-        candidate=new(t, b, h),
-        shown=new(t, b, h),
-        recurrent=new(b, 4 * h),
-        over_units=new(b, h),
-    )
-    f.carried[:, :, h] = 1
-    f.views = []
-    for i in range(t):
-        v = SimpleNamespace(carried=f.carried[i, :, :h], hidden=f.carried[i + 1, :, :h], sums=f.sums[i])
-        v.sums_apart, v.candidate_sums = v.sums.reshape(b, 4, h).swapaxes(0, 1), v.sums[:, 3 * h :]
-        v.exponentials, v.gates, v.candidate = f.exponentials[i], f.gates[i], f.candidate[i]
-        v.input, v.forget, v.output, _ = v.gates
-        v.cell_before, v.cell, v.shown = f.cell[i], f.cell[i + 1], f.shown[i]
-        f.views.append(v)
+def _forward_buffers(new, s):
+    f = controller.forward_buffers(new, s)
+    f.views = [controller.forward_views(f, s, t) for t in range(s.steps)]
     return f
 
 
-def _backward_buffers(like, s):
-    """What a pullback needs while it runs."""
-    xp = array_module(like)
-
-    def new(*shape):
-        return xp.empty_like(like, shape=shape)
-
-    t, b, h = s.steps, s.batch, s.units
-    g = SimpleNamespace(
-        dsums=new(t, b, 4 * h),
-        slopes=new(t, 4, b, h),
-        shown_slopes=new(t, b, h),
-        dgates=new(4, b, h),
-        dhidden=new(b, h),
-        dcell=new(b, h),
-        back_to_hidden=new(4 * h, h),  # transposed weights
-    )
-    g.dinput, g.dforget, g.doutput, g.dcandidate = g.dgates
-    g.views = []
-    for i in range(t):
-        d = SimpleNamespace(dsums=g.dsums[i], slopes=g.slopes[i], shown_slopes=g.shown_slopes[i])
-        d.dsums_apart = d.dsums.reshape(b, 4, h).swapaxes(0, 1)
-        g.views.append(d)
+def _backward_buffers(new, s):
+    g = controller.backward_buffers(new, s)
+    g.views = [controller.backward_views(g, s, t) for t in range(s.steps)]
     return g
 
 

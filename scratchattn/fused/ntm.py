@@ -28,8 +28,7 @@ Accuracy
 Slopes come from exponentials, 1 - gate from exp(z), the weighted mean in a softmax's backward is
 taken off twice: in saturated cells it stays within 1e-12 of the composition.
 
-Layout: see ``_ntm_buffers``; reads lie beside the hidden units so that one product serves both.
-Sequences that have ended compute on and are put back: no look at the data.
+Layout: see ``_ntm_buffers``, ``_controller``.
 
 Source: ``nn/ntm_cell.py``.
 """
@@ -37,20 +36,15 @@ Source: ``nn/ntm_cell.py``.
 import numpy as np
 
 from ..backend import array_module, smallest
+from ..buffers import lease
 from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
+from . import _controller as controller
 from . import _ntm_heads as heads
-from ._ntm_buffers import lease_forward
-from ._ntm_controller import (
-    carried_weights,
-    control,
-    control_back,
-    control_slopes,
-    emitting_weights,
-    negated,
-)
-from ._ntm_scratch import lease_backward
+from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
+from ._ntm_buffers import forward_buffers
+from ._ntm_scratch import backward_buffers
 from ._ntm_sizes import sizes_of
 
 
@@ -97,16 +91,15 @@ def _forward(x, state, weights, lengths, eps):
     sizes = sizes_of(x, state, weights)
     xp, tw = array_module(x, *state, *weights), twins(x)
     tiny, features = smallest(x), sizes.features
-    running = None if lengths is None else lengths > _steps(xp, lengths, sizes.steps)  # (t, b)
-    if running is not None:
-        x = xp.where(running[:, :, None], x, 0)
-    lease = lease_forward(x, sizes)
-    f = lease.buffers
-    recurrent = carried_weights(xp, weights, sizes)
-    recurrent_weights = negated(xp, recurrent, sizes)
-    head_weights = emitting_weights(xp, weights, sizes)
-    xp.matmul(x, negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
-    f.sums += negated(xp, weights.bias, sizes)
+    running = running_steps(xp, lengths, sizes.steps)
+    x = until_their_ends(xp, running, x)
+    held = lease(forward_buffers, x, sizes)
+    f = held.buffers
+    recurrent = controller.carried_weights(xp, weights, sizes)
+    recurrent_weights = controller.negated(xp, recurrent, sizes)
+    head_weights = heads.emitting_weights(xp, weights, sizes)
+    xp.matmul(x, controller.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
+    f.sums += controller.negated(xp, weights.bias, sizes)
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     f.memory[0], f.weightings[0] = state.memory.swapaxes(1, 2), state.weightings
     heads.squares(xp, f.memory[0], f, f.inverse[0, :, None, : sizes.rows])
@@ -115,19 +108,15 @@ def _forward(x, state, weights, lengths, eps):
         f.cell[0] = state.cell
     with tw.quiet():
         for t, v in enumerate(f.views):
-            control(xp, tw, v, f, recurrent_weights, sizes)
+            controller.step(xp, tw, v, f, recurrent_weights, sizes)
             xp.matmul(v.hidden_and_one, head_weights, out=v.raw)
             heads.squash(xp, tw, v, f)
             heads.address(xp, tw, v, f, eps, tiny)
             heads.read_and_write(xp, v, f)
-            if running is not None:
-                for buffer in f.states:
-                    ended = ~running[t].reshape((-1,) + (1,) * (buffer.ndim - 2))
-                    xp.copyto(buffer[t + 1], buffer[t], where=ended)
+            put_back(xp, running, f.states, t)
     outputs = xp.matmul(f.carried[1:, :, :-1], weights.output_weights)
     outputs += weights.output_bias
-    if running is not None:
-        outputs = xp.where(running[:, :, None], outputs, 0)
+    outputs = until_their_ends(xp, running, outputs)
     last = f.carried[-1]
     final = [
         last[:, :features].reshape(state.reads.shape),
@@ -136,19 +125,18 @@ def _forward(x, state, weights, lengths, eps):
     ]
     if sizes.recurrent:
         final += [last[:, features:-1], f.cell[-1]]
-    return (outputs, *[a + 0 for a in final]), (lease, x, weights, recurrent, sizes, running, tiny)
+    return (outputs, *[a + 0 for a in final]), (held, x, weights, recurrent, sizes, running, tiny)
 
 
 def _backward(saved, doutputs, dlast):
-    lease, x, weights, recurrent, sizes, running, tiny = saved
-    xp, tw, f, features = array_module(x, doutputs), twins(x), lease.buffers, sizes.features
-    scratch = lease_backward(x, sizes)
+    held, x, weights, recurrent, sizes, running, tiny = saved
+    xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
+    scratch = lease(backward_buffers, x, sizes)
     g = scratch.buffers
-    if running is not None:
-        doutputs = xp.where(running[:, :, None], doutputs, 0)
+    doutputs = until_their_ends(xp, running, doutputs)
     with tw.quiet():
         heads.slopes(xp, tw, f, g, sizes, tiny)
-        control_slopes(xp, tw, f, g, sizes)
+        controller.slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
     back_to_carried, back_to_hidden = (
         xp.matrix_transpose(recurrent),
@@ -162,14 +150,9 @@ def _backward(saved, doutputs, dlast):
     g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
     if sizes.recurrent:
         g.dcell[...] = dlast.cell
-    carried = g.dcarried if sizes.recurrent else g.dcarried[:, :features]
     for t in reversed(range(sizes.steps)):
         v, d = f.views[t], g.views[t]
-        if running is not None:  # what belongs to a sequence that has ended waits aside
-            ended = [~running[t].reshape((-1,) + (1,) * (a.ndim - 1)) for a in g.states]
-            waiting = [xp.where(e, a, 0) for e, a in zip(ended, g.states)]
-            for e, a in zip(ended, g.states):
-                xp.copyto(a, 0, where=e)
+        waiting = set_aside(xp, running, g.states, t)
         g.dcarried += dfeatures[t]
         heads.read_and_write_back(xp, v, d, g)
         g.dweightings += g.over_rows
@@ -177,13 +160,9 @@ def _backward(saved, doutputs, dlast):
         heads.memory_back(xp, v, d, g)
         d.sloped *= d.head_slopes
         g.dhidden += xp.matmul(d.draw, back_to_hidden, out=g.over_units)
-        control_back(xp, v, d, g, sizes)
-        if not sizes.recurrent:
-            g.dhidden[...] = 0
-        xp.matmul(d.dsums, back_to_carried, out=carried)
-        if running is not None:
-            for a, kept in zip(g.states, waiting):
-                a += kept
+        controller.step_back(xp, v, d, g, sizes)
+        xp.matmul(d.dsums, back_to_carried, out=g.dcarried_by_sums)
+        bring_back(g.states, waiting)
     return _gradients(xp, f, g, x, weights, doutputs, sizes)
 
 
@@ -210,11 +189,6 @@ def _gradients(xp, f, g, x, weights, doutputs, sizes):
     dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
     units = (g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None)
     return dx, NTMState(g.dreads + 0, g.dmemory.swapaxes(1, 2) + 0, g.dweightings + 0, *units), dweights
-
-
-def _steps(xp, lengths, steps):
-    """0, 1, ... as a column of integers like ``lengths``."""
-    return xp.cumulative_sum(xp.ones_like(lengths, shape=(steps, 1)), axis=0) - 1
 
 
 # ---- evidence ---------------------------------------------------------------
