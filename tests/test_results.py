@@ -10,6 +10,7 @@ from gradcheck.errors import quoted
 from scratchattn import cli
 from scratchattn.cli import demo
 from scratchattn.models import NTM
+from scratchattn.report.learning_curves import learning_curves
 from scratchattn.report.results import MARKS, keep, measured, summary, table
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings, configure
@@ -224,3 +225,29 @@ def test_the_table_is_written_between_its_marks(tmp_path, monkeypatch, capsys):
     assert "| small | `scratchattn train ntm copy --set steps=20" in text
     readme.write_text("no marks\n")
     assert cli.main(["results", "--render"]) == 2 and readme.read_text() == "no marks\n"
+
+
+def test_a_measurement_keeps_the_way_and_curves_draw_its_median_and_its_worst(tmp_path, monkeypatch, capsys):
+    made = row(set=(*SMALL, "log_every=5"), target=100.0)
+    only(monkeypatch, tmp_path, made)
+    found = ran(capsys, "small", "--run", "--curves", str(tmp_path / "drawn"))
+    assert found[0]["missing"] == []
+    facts = measured(made, tmp_path / "docs" / "results")
+    for fact in facts.values():
+        assert [step for step, _ in fact["curve"]] == [5, 10, 15, 20]
+    assert "small, median of 3" in (tmp_path / "drawn" / "copy.svg").read_text()
+
+
+def test_learning_curves_are_the_median_and_the_worst_of_what_the_seeds_did(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "scratchattn.report.learning_curves.curve", lambda series, **words: drawn.update(series)
+    )
+    config = {"training": {"batch": 4}}
+    ways = ([[10, 3.0], [20, 2.0]], [[10, 5.0], [20, 1.0]], [[10, 4.0]])  # the last one failed
+    learning_curves("copy", {"small": [fact(s, 0.0, config=config, curve=way) for s, way in enumerate(ways)]})
+    assert drawn["small, median of 3"] == ([40, 80], [4.0, 2.0])
+    x, worst = drawn["small, worst"]
+    assert x == [40, 80] and worst[0] == 5.0 and math.isnan(worst[1])
+    with pytest.raises(ValueError, match="no measurement of copy has a curve"):
+        learning_curves("copy", {"small": [fact(0, 0.0)]})

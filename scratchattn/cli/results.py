@@ -32,6 +32,9 @@ def add_parser(verbs):
         help="with --run: keep the runs there, or go on with them",
     )
     parser.add_argument("--render", action="store_true", help="write the table of all rows into README.md")
+    parser.add_argument(
+        "--curves", type=verb.directory, metavar="DIR", help="draw how the rows learned: DIR/TASK.svg"
+    )
 
 
 def run(args, screen):
@@ -51,6 +54,9 @@ def run(args, screen):
                 screen.say(
                     f"{each['name']}: {kind} seeds {', '.join(map(str, each[kind]))}; --run trains them"
                 )
+    if args.curves:
+        for path in draw(chosen, folder, Path(args.curves)):
+            screen.say(f"learning curves: {path}")
     if args.render:
         screen.say(f"the table is in {render(folder.parents[1] / 'README.md', folder)}")
     return {"rows": found}, int(failed > 0)
@@ -70,6 +76,19 @@ def render(readme, folder):
     with replacing(readme) as file:
         file.write(text.encode())
     return readme
+
+
+def draw(rows, folder, directory):
+    """Write the learning curves of ``rows`` into ``directory``, a file for each task -> the paths."""
+    from ..report.export import write_svg
+    from ..report.learning_curves import learning_curves
+    from ..report.results import measured
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for task in dict.fromkeys(row.task for row in rows):
+        facts = {row.name: list(measured(row, folder).values()) for row in rows if row.task == task}
+        if any("curve" in fact for each in facts.values() for fact in each):
+            yield write_svg(directory / f"{task}.svg", learning_curves(task, facts))
 
 
 def _chosen(names):
@@ -127,14 +146,17 @@ def _outcome(row, ended):
     from ..tasks import TASKS
     from ..training import read_log
 
+    metric, path = TASKS[row.task].metric, Path(ended["run"]) / "log.jsonl"
+    log = read_log(path) if path.exists() else []
+    told = [line for line in log if line["event"] == "train" and metric in line]
+    way = [[line["step"], float(f"{line[metric]:.4g}")] for line in told]
     if ended["state"] == "done":
-        value = ended["metrics"][TASKS[row.task].metric]
-        return {"value": value} | {key: ended[key] for key in ("seconds", "steps", "sha256")}
-    path = Path(ended["run"]) / "log.jsonl"
-    last = read_log(path)[-1:] if path.exists() else []
-    if not last or last[0]["event"] != "failed":
+        value = ended["metrics"][metric]
+        return {"value": value} | {key: ended[key] for key in ("seconds", "steps", "sha256")} | {"curve": way}
+    if not log or log[-1]["event"] != "failed":
         raise verb.Failed(f"{row.command(ended['seed'])}: {ended['reason']}")
-    return {"value": None, "seconds": last[0]["seconds"], "steps": last[0]["step"], "why": last[0]["why"]}
+    last = {"seconds": log[-1]["seconds"], "steps": log[-1]["step"], "why": log[-1]["why"]}
+    return {"value": None} | last | {"curve": way}
 
 
 def _commit(folder):

@@ -4,6 +4,7 @@ Measurements of a row are the lines of ``docs/results/ROW.jsonl``, one JSON obje
 
     seed, value         the row's metric at the end, None if the training failed; why: its words then
     seconds             from the first step to the last, on one thread
+    curve               (of older ones there is none) the metric along the way: see ``learning_curves``
     command             what was typed
     config              the settings that it came to; a measurement with others than the row has now is stale
     environment, commit with what it was computed
