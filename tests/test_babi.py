@@ -61,6 +61,18 @@ def test_a_story_is_told_word_by_word_and_its_answers_are_asked_for(stories, bla
     assert batch.size == 2 and batch.inputs.shape[2] == Babi.inputs == Babi.outputs == 159
 
 
+def test_a_story_can_end_with_its_first_question(stories):
+    """Task 1 asks twice, task 8 once."""
+    whole = Babi(tasks="1,8", folder="en").take("test", np.array([0, 2]), "float64")
+    cut = Babi(tasks="1,8", folder="en", questions=1).take("test", np.array([0, 2]), "float64")
+    end = len("mary moved to the bathroom . john went to the hallway . where is mary ? -".split())
+    assert cut.lengths.tolist() == [end, whole.lengths[1]]
+    assert (cut.inputs[:end, 0] == whole.inputs[:end, 0]).all() and cut.asked[:, 0].sum() == 1
+    assert (cut.inputs[:, 1] == whole.inputs[: len(cut.inputs), 1]).all() and cut.asked[:, 1].sum() == 2
+    twice = Babi(tasks="1,8", folder="en", questions=2).take("test", np.array([0, 2]), "float64")
+    assert (twice.inputs == whole.inputs).all() and (twice.targets == whole.targets).all()
+
+
 def test_a_question_is_wrong_if_any_of_its_words_is(stories):
     task = Babi(tasks="1,8", folder="en")
     batch = task.take("test", np.array([2, 0, 3]), "float64")  # of 2 words, two of 1 word, of 2 words
@@ -110,6 +122,7 @@ def test_all_means_all_twenty():
         ({"folder": "hn"}, "Babi: folder must be one of"),
         ({"held_out": 100}, "Babi: held_out must be at most 99, got 100"),
         ({"blanks": -1}, "Babi: blanks must be at least 0, got -1"),
+        ({"questions": -1}, "Babi: questions must be at least 0, got -1"),
     ],
 )
 def test_settings_that_make_no_task_are_refused(settings, told):

@@ -238,6 +238,7 @@ def test_it_can_be_tested_on_the_files(tmp_path, monkeypatch):
     assert seen[3:] == [2, 1] and set(found) == {"question_error", "word_error"}
     batch = task.take("test", np.array([0]))
     assert batch.lengths.tolist() == [11] and task.examples("test") == 3
+    assert BabiStories(questions=1).batch(np.random.default_rng(0), 8).asked.sum() == 8
     assert BabiStories(tested_on="en", blanks=2).take("test", np.array([0])).lengths.tolist() == [13]
     with pytest.raises(FileNotFoundError, match="en-10k has no test file of task 1"):  # before any training
         try_out(configure("rnn", "babi_stories", wishes=["tested_on=en-10k"]))

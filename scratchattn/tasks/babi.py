@@ -69,14 +69,14 @@ class BabiBatch(NamedTuple):
 
 
 class BabiTask:
-    """What stories from files and stories of our own share; ``blanks`` is a field of both."""
+    """What stories from files and of our own share; both have the fields ``blanks`` and ``questions``."""
 
     metric = "question_error"
     inputs = outputs = len(WORDS)
 
     def batch_of(self, stories, dtype):
         """A BabiBatch of a list of ``Story``."""
-        told = [told_words(story, self.blanks) for story in stories]
+        told = [told_words(story, self.blanks, self.questions) for story in stories]
         lengths = np.array([len(words) for words, _ in told], int)
         steps, size = int(lengths.max(initial=0)), len(stories)
         inputs, targets = (np.zeros((steps, size, self.inputs), dtype) for _ in range(2))
@@ -113,11 +113,15 @@ class Babi(BabiTask):
     """Of the data set: language, and how many training questions a task has."""
     blanks: int = 0
     """Steps without any input before each answer."""
+    questions: int = 0
+    """A story ends with its question of this number, for a curriculum that begins short; 0: whole."""
     held_out: int = 10
     """So many of a hundred training stories, the last of each file, are for validation."""
 
     def __post_init__(self):
-        check_settings(self, at_least={"blanks": 0, "held_out": 0}, one_of={"folder": FOLDERS})
+        check_settings(
+            self, at_least={"blanks": 0, "questions": 0, "held_out": 0}, one_of={"folder": FOLDERS}
+        )
         if self.held_out > 99:
             raise ValueError(f"Babi: held_out must be at most 99, got {self.held_out}")
         self.numbers()
@@ -156,8 +160,11 @@ def task_numbers(who, text, known):
     return tuple(map(int, words))
 
 
-def told_words(story, blanks):
-    """Numbers of words of a ``Story`` step by step, and step -> (word, question) of all that is asked."""
+def told_words(story, blanks, last=0):
+    """Numbers of words of a ``Story`` step by step, and step -> (word, question) of all that is asked.
+
+    The story ends with its question number ``last``, if it has so many; 0: with its end.
+    """
     words, answers, questions = [], {}, 0
     for entry in story.entries:
         words += [_number(word) for word in re.findall(r"\w+|[^\w\s]", entry.text.lower())]
@@ -167,6 +174,8 @@ def told_words(story, blanks):
                 answers[len(words)] = (_number(word.strip().lower()), questions)
                 words.append(NUMBER["-"])
             questions += 1
+            if questions == last:
+                break
     return words, answers
 
 

@@ -21,11 +21,13 @@ class BabiStories(BabiTask):
     """Numbers of tasks between commas, or "all" of those that there are stories of."""
     blanks: int = 0
     """Steps without any input before each answer."""
+    questions: int = 0
+    """A story ends with its question of this number; 0: whole."""
     tested_on: str = ""
     """A folder of the local data set ``babi``, or nothing: the test too is of fresh stories."""
 
     def __post_init__(self):
-        check_settings(self, at_least={"blanks": 0}, one_of={"tested_on": ("", *FOLDERS)})
+        check_settings(self, at_least={"blanks": 0, "questions": 0}, one_of={"tested_on": ("", *FOLDERS)})
         self.numbers()
 
     def numbers(self):
@@ -48,7 +50,7 @@ class BabiStories(BabiTask):
     def _files(self, split):
         if split not in self.taken:
             raise ValueError(f"BabiStories: the split {split!r} is drawn, not read")
-        return Babi(",".join(map(str, self.numbers())), self.tested_on, self.blanks)
+        return Babi(",".join(map(str, self.numbers())), self.tested_on, self.blanks, self.questions)
 
     def batch(self, rng, size, dtype="float32"):
         """``size`` stories drawn from ``rng``, each of one of the tasks."""
