@@ -44,6 +44,12 @@ def refuse_no_number(name, value):
         raise TypeError(f"{name} must be None or a number, got {value!r}")
 
 
+def refuse_no_rate(name, value):
+    """ValueError unless ``value`` is a number in [0, 1): how much is dropped; ``name`` says of what."""
+    if not isinstance(value, int | float) or type(value) is bool or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
+
+
 def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
     """TypeError or ValueError, naming class and field, unless every field of a dataclass is what it must be.
 

@@ -138,6 +138,40 @@ def test_both_engines_agree_through_the_model(settings):
         assert distance(x, y) <= 1e-12, name
 
 
+@pytest.mark.parametrize("settings", [{}, {"controller": "feedforward"}, {"layers": 2}, {"biases": False}])
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_dropout_hides_units_from_the_outputs_alone_and_takes_inputs_away(settings, engine):
+    """What is expected is put together from runs without dropout, in which the same was zero."""
+    dnc = model(**settings, engine=engine, bypass_dropout=0.4, word_dropout=0.5)
+    params, xs, lengths = dnc.init(np.random.default_rng(0)), inputs(t=6), np.array([6, 4])
+    start = dnc.initial_state(params, 2)
+    found, last = dnc.sequence(params, start, xs, lengths, rng=np.random.default_rng(7))
+    rng = np.random.default_rng(7)
+    xs = np.where(rng.random((6, 2, 1)) >= 0.5, xs, 0.0)
+    keep = rng.random((6, 2, 5 * dnc.layers)) >= 0.4
+    whole, expected = dnc.sequence(params, start, xs, lengths)
+    assert all((a == b).all() for a, b in zip(flat(last), flat(expected), strict=True))
+    hidden, weights = [], params["output_weights"] + 0
+    for unit in range(5 * dnc.layers):  # what each unit adds to the outputs: without it, they are less by it
+        with params.overwriting():
+            params["output_weights"][...] = np.where(np.arange(len(weights))[:, None] == unit, 0.0, weights)
+        hidden.append(whole - dnc.sequence(params, start, xs, lengths)[0])
+    shown = np.stack(hidden, axis=2)  # (t, b, units, o)
+    assert distance(found, whole - shown.sum(axis=2) + (shown * keep[..., None] / 0.6).sum(axis=2)) <= 1e-12
+
+
+def test_both_engines_drop_the_same_and_none_drops_without_a_generator():
+    settings = {"bypass_dropout": 0.3, "word_dropout": 0.2}
+    plain, fused, reference = model(), model(**settings), model(**settings, engine="reference")
+    params, xs = plain.init(np.random.default_rng(0)), inputs()
+    start = plain.initial_state(params, 2)
+    found = [m.sequence(params, start, xs, rng=np.random.default_rng(1))[0] for m in (fused, reference)]
+    assert distance(*found) <= 1e-12
+    assert (fused.sequence(params, start, xs)[0] == plain.sequence(params, start, xs)[0]).all()
+    assert distance(found[0], plain.sequence(params, start, xs)[0]) > 1e-3
+    assert fused.random and reference.random and not plain.random
+
+
 def test_a_step_is_a_sequence_of_one():
     dnc = model()
     params, xs = dnc.init(np.random.default_rng(0)), inputs(t=1)

@@ -74,6 +74,17 @@ def test_other_trainings_too(words, tmp_path):
     assert len({trained(n, tmp_path / str(n), *words)["sha256"] for n in (1, 2, 3)}) == 1
 
 
+def test_dropout_is_that_of_the_shard_whoever_computes_it(tmp_path):
+    tiny = "rows=5 width=3 units=4 read_heads=1 bits=2 longest=4 batch=8 shards=4 steps=12 bypass_dropout=0.5"
+    words = ["train", "dnc", "copy", *[f"--set={wish}" for wish in tiny.split()], "--parallel", "mpi"]
+    found = set()
+    for n in (1, 2, 3):
+        status, out, err = job(n, *words, "--json", "--out", tmp_path / str(n))
+        assert status == 0, err
+        found.add(json.loads(out)["sha256"])
+    assert len(found) == 1
+
+
 def test_the_fast_sum_agrees_to_rounding(tmp_path):
     trained(2, tmp_path / "fast", "--set=steps=50", "--set=dtype=float64", parallel="mpi-fast")
     trained(2, tmp_path / "ordered", "--set=steps=50", "--set=dtype=float64")

@@ -46,18 +46,28 @@ def sequences(draw, op, lengths=None, apart=False):
     return inputs, rng.integers(0, steps + 1, size=batch) if lengths else None
 
 
-def called(function, inputs, lengths):
+@st.composite
+def dropping(draw, op, inputs):
+    """The keywords of dropout on the units that the outputs see, or none."""
+    if draw(st.booleans()):
+        return {}
+    by_name, rng = dict(zip(op.inputs, inputs)), np.random.default_rng(draw(seeds))
+    shown, rate = (*inputs[0].shape[:2], by_name["output_weights"].shape[0]), draw(st.floats(0, 0.9))
+    return {"bypass_keep": rng.random(shown) >= rate, "bypass_rate": rate}
+
+
+def called(function, inputs, lengths, bypass_keep=None, bypass_rate=0.0):
     """``function`` of inputs with or without the two biases, which stand before the lengths."""
-    full = len(STATED[function] if function in STATED else inputs)
-    return function(*inputs, *[None] * (full - len(inputs)), lengths)
+    missing = [None] * (STATED[function] - len(inputs))
+    return function(*inputs, *missing, lengths, bypass_keep, bypass_rate=bypass_rate)
 
 
-STATED = {f: op.inputs[:-1] for op in (dnc_lstm, dnc_feedforward) for f in (op, op.equals)}
+STATED = {f: op.inputs.index("lengths") for op in (dnc_lstm, dnc_feedforward) for f in (op, op.equals)}
 
 
-def outcome(function, inputs, lengths):
+def outcome(function, inputs, lengths, **dropped):
     """Outputs and gradients, all in one list, of the fused op or of the composition."""
-    out, pullback = vjp(lambda *tensors: tuple(called(function, tensors, lengths)), *inputs)
+    out, pullback = vjp(lambda *tensors: tuple(called(function, tensors, lengths, **dropped)), *inputs)
     return [*out, *pullback(*drawn_like(np.random.default_rng(1), out))]
 
 
@@ -67,10 +77,11 @@ def test_fused_equals_the_composition(op, data):
     """Forward and every gradient, to 1e-12 of the largest entry; or, where the last place of the inputs
     moves the composition by more than that, to what it moves it by."""
     inputs, lengths = data.draw(sequences(op))
-    found, truth = (outcome(f, inputs, lengths) for f in (op, op.equals))
+    dropped = data.draw(dropping(op, inputs))
+    found, truth = (outcome(f, inputs, lengths, **dropped) for f in (op, op.equals))
     errors = [apart(a, b) for a, b in zip(found, truth, strict=True)]
     if not all(error <= 1e-12 for error in errors):  # rarely
-        moved = last_places(op.equals, inputs, lengths, truth)
+        moved = last_places(op.equals, inputs, lengths, dropped, truth)
         names = [*op.outputs, *[f"gradient by {name}" for name in op.inputs]]
         for name, error, movement in zip(names, errors, moved):
             assert error <= max(1e-12, 8 * movement), f"{name}: {error:.3g}, condition {movement:.3g}"
@@ -82,12 +93,12 @@ def apart(found, truth):
     return float(abs(found - truth).max() / (abs(truth).max() or 1.0)) if truth.size else 0.0
 
 
-def last_places(function, inputs, lengths, truth):
+def last_places(function, inputs, lengths, dropped, truth):
     """How far each result moves if every input does by about its last place, up or down."""
     rng, moved = np.random.default_rng(2), np.zeros(len(truth))
     for _ in range(4):
         shaken = [x * (1 + 2.0**-53 * rng.choice([-1.9, 1.9], size=x.shape)) for x in inputs]
-        there = outcome(function, shaken, lengths)
+        there = outcome(function, shaken, lengths, **dropped)
         moved = np.maximum(moved, [apart(a, b) for a, b in zip(there, truth, strict=True)])
     return moved
 

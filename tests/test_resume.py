@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from saving import posix, python
 
-from scratchattn.models import NTM
+from scratchattn.models import DNC, NTM
 from scratchattn.op import REGISTRY
 from scratchattn.ops.losses import binary_cross_entropy
 from scratchattn.tasks import Copy
@@ -28,11 +28,15 @@ from scratchattn.training import (
     replay,
     train,
 )
-from scratchattn.training.step import tree_sum
+from scratchattn.training.evaluation import evaluate
+from scratchattn.training.step import chances, tree_sum
 
 KILLS = int(os.environ.get("SCRATCHATTN_KILLS", "10"))  # 100 for the full count
 TASK = Copy(bits=2, shortest=1, longest=4)
 MODEL = NTM(TASK.inputs, TASK.outputs, rows=6, width=3, units=5)
+DROPPING = DNC(
+    TASK.inputs, TASK.outputs, rows=5, width=3, units=4, read_heads=1, bypass_dropout=0.5, word_dropout=0.3
+)
 SHORT = {
     "steps": 14,
     "log_every": 3,
@@ -100,6 +104,8 @@ VARIETIES = {
     "a curriculum by performance": (
         MODEL, TASK, {"curriculum": "0: longest=1; 900: longest=3", "curriculum_below": 9.0}
     ),
+    "dropout": (DROPPING, TASK, {"batch": 2}),
+    "dropout, in shards, cut along time": (DROPPING, TASK, {"batch": 4, "shards": 2, "truncate": 2}),
     "reference engine": (dataclasses.replace(MODEL, engine="reference"), TASK, {"batch": 2}),
 }  # fmt: skip
 
@@ -264,6 +270,42 @@ def test_what_is_not_finite_is_named_and_kept(tmp_path):
     assert read_log(tmp_path / "log.jsonl")[-1]["event"] == "failed"
     ((loss, gradient),) = replay(tmp_path, model, task, Settings(**SHORT))
     assert not (np.isfinite(loss) and np.isfinite(gradient.flat).all())
+
+
+def test_a_failed_step_is_made_again_with_what_was_dropped_in_it(tmp_path):
+    """The run is made to fail at shard 1 of step 4; what was dropped shows in the outputs."""
+    seen = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Watching(Copy):
+        def loss(self, outputs, batch):
+            seen.append(outputs.data + 0)
+            loss = super().loss(outputs, batch)
+            return loss * np.float32("inf") if len(seen) == 8 else loss
+
+    settings = Settings(**SHORT | {"batch": 4, "shards": 2})
+    task = Watching(bits=2, shortest=1, longest=4)
+    with pytest.raises(NotFinite, match="at step 4"):
+        train(DROPPING, task, settings, tmp_path, quiet=True)
+    failed = seen[6:8]
+    del seen[:]
+    replay(tmp_path, DROPPING, task, settings)
+    assert all((a == b).all() for a, b in zip(failed, seen, strict=True))
+
+
+def test_every_step_and_every_shard_drops_other_things():
+    settings, other = Settings(seed=0), Settings(seed=1)
+    places = [(settings, (0, 0)), (settings, (0, 1)), (settings, (1, 0)), (other, (0, 0)), (other, (1, 1))]
+    drawn = [chances(DROPPING, each, place)["rng"].integers(0, 2**62) for each, place in places]
+    assert len(set(drawn)) == len(places)
+    assert chances(MODEL, settings, (0, 0)) == {}
+
+
+def test_evaluation_drops_nothing():
+    plain = dataclasses.replace(DROPPING, bypass_dropout=0.0, word_dropout=0.0)
+    params = plain.init(np.random.default_rng(0))
+    found = [evaluate(model, TASK, params, Settings(**SHORT)) for model in (plain, DROPPING)]
+    assert found[0] == found[1]
 
 
 def test_a_gradient_that_is_not_finite_is_named_before_clipping_hides_it():

@@ -42,7 +42,7 @@ class Weights(NamedTuple):
     output_bias: Any = None
 
 
-def forward(x, state, weights, lengths, eps):
+def forward(x, state, weights, lengths, bypass_keep, *, eps, bypass_rate):
     """Outputs and the last state, in one tuple, and what ``backward`` needs."""
     sizes = sizes_of(x, state, weights)
     xp, tw = array_module(x, *state, *weights), twins(x)
@@ -68,11 +68,21 @@ def forward(x, state, weights, lengths, eps):
             reading.link(xp, tw, v, f)
             reading.read(xp, tw, v, f)
             put_back(xp, running, f.states, t)
-    outputs = xp.matmul(f.carried[1:, :, :-1], output)
+    bypass = bypass_keep, 1 - float(bypass_rate)
+    outputs = xp.matmul(_seen(xp, f, bypass, sizes)[:, :, :-1], output)
     if weights.output_bias is not None:
         outputs += weights.output_bias
     outputs = until_their_ends(xp, running, outputs)
-    return (outputs, *_last(f, sizes)), (held, x, weights, recurrent, output, sizes, running)
+    return (outputs, *_last(f, sizes)), (held, x, weights, recurrent, output, sizes, running, bypass)
+
+
+def _seen(xp, f, bypass, sizes):
+    """What the output layer sees of all steps: reads, the hidden units that were not dropped, ones."""
+    (keep, share), seen, features = bypass, f.carried[1:], sizes.features
+    if keep is None:
+        return seen
+    hidden = xp.where(keep, seen[:, :, features:-1], 0) / share
+    return xp.concat([seen[:, :, :features], hidden, seen[:, :, -1:]], axis=-1)
 
 
 def _start(f, state, sizes):
@@ -98,7 +108,7 @@ def _last(f, sizes):
 
 def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
-    held, x, weights, recurrent, output, sizes, running = saved
+    held, x, weights, recurrent, output, sizes, running, (keep, share) = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
     scratch = lease(backward_buffers, x, sizes)
     g = scratch.buffers
@@ -107,6 +117,8 @@ def backward(saved, doutputs, dlast):
         slopes(xp, tw, f, g, sizes)
         controller.slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(output))
+    if keep is not None:
+        dfeatures[:, :, features:] = xp.where(keep, dfeatures[:, :, features:], 0) / share
     g.back_to_carried[...] = xp.matrix_transpose(recurrent)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
@@ -133,10 +145,10 @@ def backward(saved, doutputs, dlast):
         bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
     reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g)
-    return _gradients(xp, f, g, x, weights, doutputs, sizes)
+    return _gradients(xp, f, g, x, weights, doutputs, (keep, share), sizes)
 
 
-def _gradients(xp, f, g, x, weights, doutputs, sizes):
+def _gradients(xp, f, g, x, weights, doutputs, bypass, sizes):
     """Weight gradients, one product each over all steps; none of them is leased memory."""
     features, rows = sizes.features, sizes.steps * sizes.batch
 
@@ -145,7 +157,7 @@ def _gradients(xp, f, g, x, weights, doutputs, sizes):
         return xp.matmul(xp.matrix_transpose(a), b)
 
     dinterface = out_of_order(xp, product(f.carried[1:, :, features:], g.draw), sizes)  # last row: bias's
-    doutput = product(f.carried[1:], doutputs)
+    doutput = product(_seen(xp, f, bypass, sizes), doutputs)
     dcontrol = product(f.carried[:-1], g.dsums)
     dweights = Weights(
         xp.concat([product(x, g.dsums), dcontrol[:features]], axis=0),

@@ -38,6 +38,7 @@ import numpy as np
 from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence, dnc_shapes, tanh_layer
 from ..nn.dnc_convention import DNCConvention
 from ..op import Case, Op, register
+from ..refusals import refuse_no_rate
 from ._dnc_sequence import State, Weights, backward, forward
 
 EPS = DNCConvention().eps
@@ -46,14 +47,15 @@ EPS = DNCConvention().eps
 def dnc_lstm_forward(
     x, memory, usage, link, precedence, write_weightings, read_weightings, reads, hidden, cell,
     input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
-    interface_bias=None, output_bias=None, lengths=None, *, eps=EPS,
+    interface_bias=None, output_bias=None, lengths=None, bypass_keep=None, *, eps=EPS, bypass_rate=0.0,
 ):  # fmt: skip
     """Outputs over time and the last state of a DNC with an LSTM controller and one write head.
 
     x (t, b, i); the state: memory (b, n, w), usage (b, n), link (b, 1, n, n), precedence and
     write_weightings (b, 1, n), read_weightings (b, r, n), reads (b, r, w), hidden and cell (b, h);
-    lengths: b integers in 0..t, or None.  Returns outputs (t, b, o), zero after the end of a sequence,
-    and the state at each sequence's own end.
+    lengths: b integers in 0..t, or None; bypass_keep (t, b, h) booleans: the hidden units that the output
+    layer sees, divided by 1 - ``bypass_rate``; None: all, as they are.  Returns outputs (t, b, o), zero after
+    the end of a sequence, and the state at each sequence's own end.
     """
     state = State(
         memory, usage, link, precedence, write_weightings, read_weightings, reads, hidden, cell
@@ -62,7 +64,8 @@ def dnc_lstm_forward(
         input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
         interface_bias, output_bias,
     )  # fmt: skip
-    return forward(x, state, weights, lengths, eps)
+    refuse_no_rate("dnc_lstm: bypass_rate", bypass_rate)
+    return forward(x, state, weights, lengths, bypass_keep, eps=eps, bypass_rate=bypass_rate)
 
 
 def dnc_lstm_backward(saved, douts):
@@ -73,7 +76,7 @@ def dnc_lstm_backward(saved, douts):
 def dnc_feedforward_forward(
     x, memory, usage, link, precedence, write_weightings, read_weightings, reads,
     input_weights, bias, interface_weights, output_weights, read_output_weights,
-    interface_bias=None, output_bias=None, lengths=None, *, eps=EPS,
+    interface_bias=None, output_bias=None, lengths=None, bypass_keep=None, *, eps=EPS, bypass_rate=0.0,
 ):  # fmt: skip
     """Outputs over time and the last state of a DNC with a feed-forward controller: one tanh layer.
 
@@ -84,7 +87,8 @@ def dnc_feedforward_forward(
         input_weights, None, bias, interface_weights, output_weights, read_output_weights, interface_bias,
         output_bias,
     )  # fmt: skip
-    return forward(x, state, weights, lengths, eps)
+    refuse_no_rate("dnc_feedforward: bypass_rate", bypass_rate)
+    return forward(x, state, weights, lengths, bypass_keep, eps=eps, bypass_rate=bypass_rate)
 
 
 def dnc_feedforward_backward(saved, douts):
@@ -95,21 +99,20 @@ def dnc_feedforward_backward(saved, douts):
 # ---- evidence ---------------------------------------------------------------
 
 
-def dnc_lstm_composed(x, *rest, eps=EPS):
+def dnc_lstm_composed(x, *rest, **how):
     """The same, op by op: ``nn/dnc_cell.py``."""
     *state, hidden, cell = rest[:9]
     weights = Weights(*rest[9:17])
     layers = ((weights.input_weights, weights.hidden_weights, weights.bias),)
     state = DNCState(*state, ((hidden, cell),))
-    outputs, last = dnc_sequence(x, state, DNCWeights(layers, *weights[3:]), *rest[17:], eps=eps)
+    outputs, last = dnc_sequence(x, state, DNCWeights(layers, *weights[3:]), *rest[17:], **how)
     return (outputs, *last[:7], *last.controller[0])
 
 
-def dnc_feedforward_composed(x, *rest, eps=EPS):
+def dnc_feedforward_composed(x, *rest, **how):
     """The same, op by op: ``nn/dnc_cell.py``."""
     weights = DNCWeights(rest[7:9], *rest[9:14])
-    state, how = DNCState(*rest[:7]), {"controller": tanh_layer, "eps": eps}
-    outputs, last = dnc_sequence(x, state, weights, *rest[14:], **how)
+    outputs, last = dnc_sequence(x, DNCState(*rest[:7]), weights, *rest[14:], controller=tanh_layer, **how)
     return (outputs, *last[:7])
 
 
@@ -124,7 +127,7 @@ def _cases(controller):
 
     def case(
         rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, size=1.0, alike=False, biases=True,
-        lengths=None, margin=None, **facts,
+        lengths=None, bypass_rate=None, margin=None, **facts,
     ):  # fmt: skip
         shapes = dnc_shapes(i, o, h, 1 if recurrent else 0, w, r, biases=biases)
         named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
@@ -140,7 +143,11 @@ def _cases(controller):
         weights = [a for name, a in named.items() if name not in ("interface_bias", "output_bias")]
         inputs = (x, *state, *units, *weights, *biased, lengths)
         composed = dnc_lstm_composed if recurrent else dnc_feedforward_composed
-        return Case(label, inputs, margin=_margin(composed, *inputs) if margin is None else margin, **facts)
+        margin = _margin(composed, *inputs) if margin is None else margin
+        if bypass_rate is not None:
+            inputs += (rng.random((t, b, h)) >= bypass_rate,)
+            facts["params"] = {"bypass_rate": bypass_rate}
+        return Case(label, inputs, margin=margin, **facts)
 
     def cases(rng):
         yield case(rng, "one step", t=1)
@@ -153,6 +160,8 @@ def _cases(controller):
         yield case(rng, "all rows tie at the first step", alike=True, t=3, margin=0)
         yield case(rng, "without biases", biases=False)
         yield case(rng, "saturated", t=3, size=4.0)
+        yield case(rng, "hidden units dropped on their way to the outputs", b=2, w=1, bypass_rate=0.4)
+        yield case(rng, "dropped, with lengths", b=2, w=1, lengths=(2, 1), biases=False, bypass_rate=0.4)
 
     return cases
 
@@ -164,7 +173,7 @@ _STATE = (
 _LAST = ", ".join(f"last_{part}" for part in _STATE.split(", "))
 _HEADS = (
     "interface_weights(h,p), output_weights(h,o), read_output_weights(f,o), interface_bias?(p), "
-    "output_bias?(o), lengths?!(b)"
+    "output_bias?(o), lengths?!(b), bypass_keep?!(t,b,h)"
 )
 
 dnc_lstm = register(
@@ -176,7 +185,7 @@ dnc_lstm = register(
         backward=dnc_lstm_backward,
         equals=dnc_lstm_composed,
         cases=_cases("lstm"),
-        passive={"lengths": "integer"},
+        passive={"lengths": "integer", "bypass_keep": "boolean"},
         source="Nature 538 (2016) 471, Methods",
     )
 )
@@ -189,7 +198,7 @@ dnc_feedforward = register(
         backward=dnc_feedforward_backward,
         equals=dnc_feedforward_composed,
         cases=_cases("feedforward"),
-        passive={"lengths": "integer"},
+        passive={"lengths": "integer", "bypass_keep": "boolean"},
         source="Nature 538 (2016) 471, Methods",
     )
 )

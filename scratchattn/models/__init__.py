@@ -7,6 +7,9 @@
     sequence(params, state, xs, lengths)    xs (t, b, ...) -> outputs (t, b, ...), the state after the last
                                         step, of the same form; ``lengths``: b integers, or None for t
 
+    random                              True, if training draws something: then ``sequence`` takes ``rng``, a
+                                        NumPy Generator in training, None in evaluation.  Without it: False
+
 That is what training needs of a model, of one's own too (examples/own_model.py).  ``params`` are
 ``Params.tensors()``, and then all is recorded, or the arrays themselves.  State must hold everything: a
 sequence in pieces is the sequence.  A field without a default is taken from the task, if it has one of that

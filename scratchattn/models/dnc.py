@@ -16,8 +16,15 @@ Initialisation
 --------------
 Weights: uniform, +-1 / sqrt(inputs of the layer).  The forget gates' biases are one, all others zero.
 
+Dropout
+-------
+Both kinds are drawn anew for every step of every sequence in training, and are off in evaluation.
+``bypass_dropout`` hides units from the outputs, and from these alone, so that the answer must come out of the
+memory; those that are left are scaled up.  ``word_dropout`` takes whole inputs away and scales nothing.
+
 Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature
-538 (2016) 471, Methods.
+538 (2016) 471, Methods; bypass dropout: Franke, Niehues, Waibel, "Robust and scalable differentiable
+neural computer for question answering", arXiv:1807.02658.
 """
 
 from dataclasses import dataclass
@@ -39,8 +46,9 @@ from ..nn.dnc_cell import (
 )
 from ..nn.dnc_convention import DNCConvention, convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
+from ..ops.choice import where
 from ..parameters import Params
-from ..refusals import check_settings
+from ..refusals import check_settings, refuse_no_rate
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
@@ -81,6 +89,12 @@ class DNC:
     """Of the parameters and all that is computed: "float32" or "float64"."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
+    bypass_dropout: float = 0.0
+    """In training, the share of what the controller shows that the outputs do not see: bypass dropout."""
+    word_dropout: float = 0.0
+    """In training, the share of steps whose whole input is nothing."""
+
+    random = property(lambda self: self.bypass_dropout > 0 or self.word_dropout > 0)
 
     def __post_init__(self):
         known = self.convention in DNC_NAMES  # else refused below
@@ -89,6 +103,8 @@ class DNC:
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
         check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES, flags=("biases",))
+        for name in ("bypass_dropout", "word_dropout"):
+            refuse_no_rate(f"DNC: {name}", getattr(self, name))
         if self.controller == "feedforward" and self.layers != 1:
             raise ValueError(f"DNC: layers must be 1 for a feed-forward controller, got {self.layers}")
         if self.engine == "fused" and not fusible:
@@ -139,17 +155,37 @@ class DNC:
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
         return dnc_step(x, state, self.weights(params), **self._settings())
 
-    def sequence(self, params, state, xs, lengths=None):
-        """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""
+    def sequence(self, params, state, xs, lengths=None, rng=None):
+        """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None.
+
+        ``rng``: the Generator that dropout is drawn from; None: nothing is dropped.
+        """
         w = self.weights(params)
+        xs, keep, rate = self._dropped(xs, rng)
         if self.engine == "reference":
-            return dnc_sequence(xs, state, w, lengths, **self._settings())
+            return dnc_sequence(xs, state, w, lengths, keep, bypass_rate=rate, **self._settings())
         *state, units = state
+        rest = *w[1:], lengths, keep
         if self.controller == "lstm":
-            outputs, *last, hidden, cell = dnc_lstm(xs, *state, *units[0], *w.controller[0], *w[1:], lengths)
+            outputs, *last, hidden, cell = dnc_lstm(
+                xs, *state, *units[0], *w.controller[0], *rest, bypass_rate=rate
+            )
             return outputs, DNCState(*last, ((hidden, cell),))
-        outputs, *last = dnc_feedforward(xs, *state, *w.controller, *w[1:], lengths)
+        outputs, *last = dnc_feedforward(xs, *state, *w.controller, *rest, bypass_rate=rate)
         return outputs, DNCState(*last)
+
+    def _dropped(self, xs, rng):
+        """The inputs that are left, what the outputs see of the controller, and the rate of that."""
+        if rng is None:
+            return xs, None, 0.0
+        steps = xs.shape[:2]
+        if self.word_dropout:
+            kept = backend.asarray(rng.random((*steps, 1)) >= self.word_dropout)
+            xs = where(kept, xs, 0.0)
+        if not self.bypass_dropout:
+            return xs, None, 0.0
+        shown = (*steps, self.layers * self.units)
+        return xs, backend.asarray(rng.random(shown) >= self.bypass_dropout), self.bypass_dropout
 
     def _settings(self):
         controller = lstm_stack if self.controller == "lstm" else tanh_layer

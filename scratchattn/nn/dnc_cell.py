@@ -30,11 +30,15 @@ before it are about to take; all erase, then all add; each has a link and a prec
 Each layer of the controller sees chi and the layer below, and all layers are shown, side by side.
 Biases of xi and y, which the paper has not, are optional.
 
+While training, a part of what the controller shows may be hidden from y, and from y only, so that the
+answer must come out of the memory: ADNC's bypass dropout.  What to keep is drawn by the caller.
+
 Products with parameters are taken one sequence at a time: alone, a sequence is what it is in a batch, to
 the bit.
 
 Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature
-538 (2016) 471, Methods.
+538 (2016) 471, Methods; bypass dropout: Franke, Niehues, Waibel, "Robust and scalable differentiable
+neural computer for question answering", arXiv:1807.02658.
 """
 
 from typing import Any, NamedTuple
@@ -58,6 +62,7 @@ from .checked import checker
 from .dnc_addressing import allocations_in_turn
 from .dnc_convention import convention_of
 from .dnc_interface import interface, interface_size
+from .feed_forward import dropped
 from .lstm import keep_ended, lstm_shapes
 
 LINK_EPS = 1e-6  # added to a weighting along the links before it is sharpened, as Csordas does
@@ -66,8 +71,11 @@ _REST = (
     "read_weightings(b,r,n), reads(b,r,w), interface_weights(c,p), output_weights(c,o), "
     "read_output_weights(f,o), interface_bias?(p), output_bias?(o)"
 )
-_check_step = checker("dnc_step", f"x(b,i), {_REST}")
-_check_sequence = checker("dnc_sequence", f"xs(t,b,i), {_REST}, lengths?!(b)", lengths="integer")
+_check_step = checker("dnc_step", f"x(b,i), {_REST}, bypass_keep?!(b,c)", bypass_keep="boolean")
+_check_sequence = checker(
+    "dnc_sequence", f"xs(t,b,i), {_REST}, lengths?!(b), bypass_keep?!(t,b,c)",
+    lengths="integer", bypass_keep="boolean",
+)  # fmt: skip
 
 
 class DNCState(NamedTuple):
@@ -144,30 +152,35 @@ def dnc_start(batch, rows, width, read_heads, write_heads=1, *, units=0, layers=
     )
 
 
-def dnc_step(x, state, weights, *, controller=None, **convention):
+def dnc_step(x, state, weights, bypass_keep=None, *, controller=None, bypass_rate=0.0, **convention):
     """One step: x (b, i), a DNCState, DNCWeights -> outputs (b, o), the next DNCState.
 
     ``controller``: chi (b, i + r w), its state, its weights -> what it shows (b, c), its next state; the
     state is any nesting of tuples of arrays whose first axis is b.  None: ``lstm_stack``.
+    ``bypass_keep`` (b, c) booleans: what of it the outputs see, with dropout of ``bypass_rate``; None: all.
     ``convention``: fields of DNCConvention.
     """
-    _check_step(x, *_flat(state, weights))
-    return _step(x, state, weights, controller or lstm_stack, convention_of(convention))
+    _check_step(x, *_flat(state, weights), bypass_keep)
+    convention = convention_of(convention)
+    return _step(x, state, weights, bypass_keep, bypass_rate, controller or lstm_stack, convention)
 
 
-def dnc_sequence(xs, state, weights, lengths=None, *, controller=None, **convention):
+def dnc_sequence(
+    xs, state, weights, lengths=None, bypass_keep=None, *, controller=None, bypass_rate=0.0, **convention
+):
     """The steps one after the other: xs (t, b, i) -> outputs (t, b, o), the last DNCState.
 
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
-    zeros, and its padding is never read.  The rest as for ``dnc_step``.
+    zeros, and its padding is never read.  ``bypass_keep`` (t, b, c).  The rest as for ``dnc_step``.
     """
-    _check_sequence(xs, *_flat(state, weights), lengths)
+    _check_sequence(xs, *_flat(state, weights), lengths, bypass_keep)
     convention, outputs = convention_of(convention), []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
         if running is not None:
             x = where(running[:, None], x, 0.0)
-        y, new = _step(x, state, weights, controller or lstm_stack, convention)
+        keep = None if bypass_keep is None else bypass_keep[t]
+        y, new = _step(x, state, weights, keep, bypass_rate, controller or lstm_stack, convention)
         state = _keep_ended(running, new, state)
         outputs.append(y if running is None else where(running[:, None], y, 0.0))
     if not outputs:
@@ -196,7 +209,7 @@ def tanh_layer(chi, state, weights):
     return tanh(_affine(chi, *weights)), state
 
 
-def _step(x, state, weights, controller, convention):
+def _step(x, state, weights, bypass_keep, bypass_rate, controller, convention):
     batch, read_heads, width = state.reads.shape
     chi = concat(x, reshape(state.reads, shape=(batch, read_heads * width)), axis=-1)
     shown, controller_state = controller(chi, state.controller, weights.controller)
@@ -226,7 +239,8 @@ def _step(x, state, weights, controller, convention):
     reads = memory_read(reading, memory)
 
     read = reshape(reads, shape=(batch, read_heads * width))
-    outputs = _affine(shown, weights.output_weights, weights.output_bias)
+    bypass = dropped(shown, bypass_keep, bypass_rate)
+    outputs = _affine(bypass, weights.output_weights, weights.output_bias)
     outputs = outputs + _affine(read, weights.read_output_weights)
     return outputs, DNCState(memory, usage, link, precedence, writing, reading, reads, controller_state)
 

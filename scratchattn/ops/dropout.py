@@ -31,13 +31,13 @@ import numpy as np
 
 from ..backend import array_module, sum_to_shape
 from ..op import Case, Op, register
+from ..refusals import refuse_no_rate
 
 
 def dropout_forward(a, keep, *, rate):
     """a / (1 - rate) where ``keep``, 0 elsewhere, broadcast; ValueError for a rate outside [0, 1)."""
     xp = array_module(a, keep)
-    if not isinstance(rate, int | float) or not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate must be a number in [0, 1), got {rate!r}")
+    refuse_no_rate("dropout: rate", rate)
     rate = float(rate)  # a np.float64 would make float32 arrays float64
     return xp.where(keep, a, 0) / (1 - rate), (keep, rate, a.shape)
 

@@ -20,9 +20,10 @@ class NotFinite(FloatingPointError):
         self.first = first
 
 
-def first_not_finite(model, task, params, batch, state, settings):
+def first_not_finite(model, task, params, batch, state, settings, place=(0, 0)):
     """A clause that names what became infinite or NaN first in the step on ``batch``, or None."""
-    return _among_inputs(params, batch, state) or _among_nodes(model, task, params, batch, state, settings)
+    found = _among_inputs(params, batch, state)
+    return found or _among_nodes(model, task, params, batch, state, settings, place)
 
 
 def is_finite(gradient):
@@ -43,11 +44,11 @@ def _among_inputs(params, batch, state):
     return None
 
 
-def _among_nodes(model, task, params, batch, state, settings):
+def _among_nodes(model, task, params, batch, state, settings, place):
     if getattr(model, "engine", "reference") != "reference":
         model = dataclasses.replace(model, engine="reference")
     seen = _Recorder()
-    derive(model, _Watched(task, seen), params, batch, state, settings)
+    derive(model, _Watched(task, seen), params, batch, state, settings, place)
     return seen.first
 
 

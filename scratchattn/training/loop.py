@@ -146,16 +146,11 @@ class Trainer:
         if self.piece == len(self.pieces):
             self.draw()
         batches = self.pieces[self.piece]
-        rate = factor(
-            self.step + 1,
-            settings.steps,
-            schedule=settings.schedule,
-            warmup=settings.warmup,
-            decay=settings.decay,
-        )
+        shape = {"schedule": settings.schedule, "warmup": settings.warmup, "decay": settings.decay}
+        rate = factor(self.step + 1, settings.steps, **shape)
         self.optimiser.learning_rate = settings.learning_rate * rate
         loss, metrics, gradient, after = derive_shards(
-            self.model, task, self.params, batches, self.states, settings, self.group
+            self.model, task, self.params, batches, self.states, settings, self.group, self.step
         )
         if not (np.isfinite(loss) and is_finite(gradient)):
             self._fail(loss, batches)
@@ -277,7 +272,8 @@ class Trainer:
         """What is not finite, where it was first, and all that is needed to see it again."""
         what = f"the loss is {loss}" if not np.isfinite(loss) else "the gradient is not finite"
         look = partial(first_not_finite, self.model, self.draws.task, self.params, settings=self.settings)
-        looked = (look(batch=batch, state=state) for batch, state in zip(batches, self.states))
+        shards = zip(self.draws.own, batches, self.states, strict=True)
+        looked = (look(batch=batch, state=state, place=(self.step, k)) for k, batch, state in shards)
         own = run_directory.batches_and_states(self.draws.own, batches, self.states)
         firsts, parts = zip(*self.group.collected((next(filter(None, looked), None), own)))
         first = next(filter(None, firsts), None)

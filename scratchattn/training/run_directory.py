@@ -179,7 +179,8 @@ def replay(directory, model, task, settings):
         if any(name.startswith(f"state/{k}/") for name in arrays):
             state = refilled(model.initial_state(params, batch.size), arrays, f"state/{k}")
         with np.errstate(all="ignore"):
-            loss, _, gradient, _ = derive(model, task, params, batch, state, settings)
+            place = facts["step"] - 1, k
+            loss, _, gradient, _ = derive(model, task, params, batch, state, settings, place)
         found.append((loss, gradient))
     return found
 

@@ -38,38 +38,55 @@ class Alone:
 
 def update(model, task, params, optimiser, batch, settings):
     """One step on one undivided ``batch``: the loss in nats, the metrics, both before the update."""
-    value, metrics, gradient, _ = derive(model, task, params, batch, None, settings)
+    value, metrics, gradient, _ = derive(model, task, params, batch, None, settings, (optimiser.steps, 0))
     bound(gradient, settings)
     optimiser.step(gradient)
     return value, {name: float(values.mean()) for name, values in metrics.items()}
 
 
-def derive(model, task, params, batch, state, settings):
+def derive(model, task, params, batch, state, settings, place=(0, 0)):
     """Loss, metrics, gradient (a Params), the state after the last step as arrays; nothing is changed.
 
-    ``state``: where the batch goes on from, or None for the model's initial one.
+    ``state``: where the batch goes on from, or None for the model's initial one.  ``place``: how many steps
+    came before this one, and which shard this is.
     """
     leaves = params.tensors()
     if state is None:
         state = model.initial_state(leaves, batch.size)
-    outputs, last = model.sequence(leaves, state, batch.inputs, batch.lengths)
+    drawn = chances(model, settings, place)
+    outputs, last = model.sequence(leaves, state, batch.inputs, batch.lengths, **drawn)
     shown = clip_cotangent(outputs, limit=settings.clip_outputs) if settings.clip_outputs else outputs
     loss = task.loss(shown, batch)
     gradient = params.gradient(loss, leaves)
     return float(loss.data), task.metrics(outputs.data, batch), gradient, arrays_of(last)
 
 
-def derive_shards(model, task, params, batches, states, settings, group):
+def chances(model, settings, place):
+    """What ``model.sequence`` is given beside the batch: the generator of this place, if the model draws.
+
+    Each shard of each step has one of its own, so nothing of it has to be kept, whoever computes the shard.
+    """
+    if not getattr(model, "random", False):
+        return {}
+    return {"rng": np.random.default_rng([settings.seed, _CHANCES, *place])}
+
+
+_CHANCES = 30_000  # beside the seeds of evaluations
+
+
+def derive_shards(model, task, params, batches, states, settings, group, step):
     """The same of a batch in shards: ``batches`` and ``states`` are lists of this process's own ones.
 
     Loss and metrics are means over all shards; the states are those of the own ones.
     """
     if settings.shards == 1:
-        value, metrics, gradient, last = derive(model, task, params, batches[0], states[0], settings)
+        place = step, 0
+        value, metrics, gradient, last = derive(model, task, params, batches[0], states[0], settings, place)
         return value, {name: float(v.mean()) for name, v in metrics.items()}, gradient, [last]
     rows, facts, after, names = [], [], [], None
-    for batch, state in zip(batches, states, strict=True):
-        value, metrics, gradient, last = derive(model, task, params, batch, state, settings)
+    for shard, batch, state in zip(group.own(settings.shards), batches, states, strict=True):
+        place = step, shard
+        value, metrics, gradient, last = derive(model, task, params, batch, state, settings, place)
         names = sorted(metrics)
         rows.append(gradient.flat)
         facts.append([value, *(float(metrics[name].mean()) for name in names)])
