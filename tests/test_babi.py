@@ -11,6 +11,7 @@ from scratchattn.tasks import Babi
 from scratchattn.tasks.babi import NUMBER, WORDS
 from scratchattn.tasks.readers.babi import read_babi
 from scratchattn.training import Settings, train
+from scratchattn.training.evaluation import evaluate
 
 FIRST = """1 Mary moved to the bathroom.
 2 John went to the hallway.
@@ -149,6 +150,25 @@ def test_an_lstm_learns_the_stories_by_heart(stories):
     losses = [event["nats"] for event in events if event["event"] == "train"]
     assert losses[-1] < 0.5 * losses[0]
     assert events[-2]["question_error"] <= 0.5 and {"word_error", "question_error"} <= set(events[-2])
+
+
+def test_an_evaluation_that_looks_at_some_looks_at_all_kinds(stories):
+    """The files of the tasks stand one behind another: two test stories of each."""
+    task, model = Babi(tasks="1,8", folder="en"), RNN(159, 159, units=2)
+    seen = []
+
+    class Seeing(Babi):
+        def take(self, split, indices, dtype="float32"):
+            seen.extend(indices.tolist())
+            return super().take(split, indices, dtype)
+
+    params = model.init(np.random.default_rng(0))
+    for batches, size, wanted in ((1, 2, [0, 2]), (2, 1, [0, 2]), (0, 3, [0, 1, 2, 3]), (9, 9, [0, 1, 2, 3])):
+        seen.clear()
+        settings = Settings(eval_batches=batches, eval_batch=size)
+        evaluate(model, Seeing(tasks="1,8", folder="en"), params, settings, "test")
+        assert seen == wanted
+    assert task.examples("test") == 4
 
 
 def test_the_real_files_speak_these_words_and_are_told_as_they_stand(monkeypatch):

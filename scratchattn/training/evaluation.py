@@ -11,7 +11,7 @@ def evaluate(model, task, params, settings, split="validation"):
     """Mean metrics over ``split``, a dictionary of floats.
 
     Of a task that draws its data: ``eval_batches`` batches of fresh sequences, for one seed and split always
-    the same.  Of a data set that has an end: its first so many batches, or all of it.
+    the same.  Of a data set that has an end: so many examples, evenly spread over it, or all of it.
     """
     found: dict[str, list] = {}
     for batch in _batches(model, task, settings, split):
@@ -33,11 +33,10 @@ def _batches(model, task, settings, split):
     count = task.examples(split)
     if count == 0:
         raise ValueError(f"evaluate: {type(task).__name__} has no examples in its {split} split")
-    if settings.eval_batches:
-        count = min(count, settings.eval_batches * settings.eval_batch)
-    for start in range(0, count, settings.eval_batch):
-        indices = np.arange(start, min(start + settings.eval_batch, count))
-        yield task.take(split, indices, dtype=model.dtype)
+    looked_at = min(count, settings.eval_batches * settings.eval_batch) if settings.eval_batches else count
+    indices = np.arange(looked_at) * count // looked_at  # files of several kinds stand one behind another
+    for start in range(0, looked_at, settings.eval_batch):
+        yield task.take(split, indices[start : start + settings.eval_batch], dtype=model.dtype)
 
 
 def better(task, found, best):

@@ -66,7 +66,7 @@ class Settings:
     """Steps between evaluations on the validation split, for a task that draws its data on fresh sequences;
     there is always one at the end."""
     eval_batches: int = 20
-    """Batches of an evaluation; of a data set that has an end, all of it if 0."""
+    """Batches of an evaluation, evenly spread over a data set that has an end; all of that if 0."""
     eval_batch: int = 50
     """Sequences of each of them."""
     select: str = "last"

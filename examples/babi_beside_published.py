@@ -1,0 +1,96 @@
+"""RobertCsordas/dnc, a public PyTorch DNC, trained beside ours: the same stories in the same order.
+
+    git clone https://github.com/RobertCsordas/dnc
+    scratchattn train dnc babi --set tasks=all --out runs/ours ...
+    python examples/babi_beside_published.py dnc runs/ours --out theirs.jsonl
+    python examples/babi_beside_published.py --draw runs/ours/log.jsonl theirs.jsonl --out curve.svg
+
+Takes task, sizes, optimiser and seed from the config.json of our run and writes a log of the same form, until
+it has made as many steps or, with --minutes, as long as that.  Weights start as each does by itself.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scratchattn.report import curve
+from scratchattn.report.export import write_svg
+from scratchattn.training import configure, read_log
+from scratchattn.training.draws import Draws
+
+ADDED = {"masked": "mask", "deallocate": "dealloc_content", "sharpen_links": "link_sharpness_control"}
+
+
+def network(folder, model):
+    """Their DNC in the sizes of ``model``."""
+    sys.path.insert(0, str(folder))
+    from Models.DNC import DNC, LSTMController
+
+    added = {theirs: getattr(model.cell, ours) for ours, theirs in ADDED.items()}
+    sizes = model.inputs, model.outputs, model.width, model.rows, model.read_heads
+    return DNC(*sizes, LSTMController([model.units] * model.layers), **added)
+
+
+def optimiser_of(settings, parameters):
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(
+            parameters, settings.learning_rate, (settings.beta1, settings.beta2), settings.eps
+        )
+    return torch.optim.RMSprop(
+        parameters, settings.learning_rate, settings.square_decay, settings.eps, momentum=settings.momentum
+    )
+
+
+def train(folder, configuration, out, minutes):
+    model, task, settings = configuration.model, configuration.task, configuration.settings
+    torch.manual_seed(settings.seed)
+    net, (_, rng) = network(folder, model), np.random.default_rng(settings.seed).spawn(2)
+    optimiser, draws = optimiser_of(settings, net.parameters()), Draws(task, settings, rng, model.dtype)
+    started, seen = time.perf_counter(), {}
+    for step in range(1, settings.steps + 1):
+        (batch,) = draws.draw()
+        inputs, asked = torch.from_numpy(batch.inputs), torch.from_numpy(batch.asked[:, :, 0])
+        outputs, right = net(inputs), torch.from_numpy(batch.targets.argmax(-1))
+        loss = torch.nn.functional.cross_entropy(outputs[asked], right[asked], reduction="sum") / batch.size
+        optimiser.zero_grad()
+        loss.backward()
+        for parameter in net.parameters():
+            parameter.grad.clamp_(-settings.clip, settings.clip)
+        optimiser.step()
+        for name, values in task.metrics(outputs.detach().numpy(), batch).items():
+            seen.setdefault(name, []).extend(values)
+        seconds = time.perf_counter() - started
+        if step % settings.log_every == 0:
+            means = {name: float(np.mean(values)) for name, values in seen.items()}
+            out.write(json.dumps({"event": "train", "step": step, "seconds": seconds, **means}) + "\n")
+            out.flush()
+            seen.clear()
+        if minutes and seconds > 60 * minutes:
+            return
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("paths", nargs=2, type=Path, metavar="CLONE RUN, or OURS THEIRS")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=0)
+    parser.add_argument("--draw", action="store_true")
+    args = parser.parse_args()
+    if args.draw:
+        logs = [[line for line in read_log(path) if line["event"] == "train"] for path in args.paths]
+        series = {n: tuple(zip(*[(e["step"], e["question_error"]) for e in log]))
+                  for n, log in zip(("ours", "published"), logs)}  # fmt: skip
+        write_svg(args.out, curve(series, title="bAbI", x_label="steps", y_label="question error"))
+        return
+    torch.set_num_threads(1)
+    with open(args.out, "w", encoding="utf-8") as out:
+        train(args.paths[0], configure(file=args.paths[1] / "config.json"), out, args.minutes)
+
+
+if __name__ == "__main__":
+    main()
