@@ -32,8 +32,9 @@ def walk(length=6, rows=16, start=14, direction=1, sharp=0.9, back=False):
         write[i, 0, (start + direction * i) % rows] = sharp
         read[length + 1 + i, 0, (start + direction * (length - 1 - i if back else i)) % rows] = sharp
     asked = np.arange(2 * length + 1) > length
-    empty = np.zeros((2 * length + 1, 3))
-    return ntm.Access(empty, empty, asked, empty, read, write, *[None] * 5, length, 0, 0)
+    empty, vectors = np.zeros((2 * length + 1, 3)), np.zeros((2 * length + 1, 1, 2))
+    said = (empty, empty, asked, empty, length, {"wrong_bits": 0.0}, 0, None)
+    return ntm.Access(*said, read, write, vectors, vectors, None, None)
 
 
 # ---- what was recorded
@@ -47,11 +48,11 @@ def test_the_recorded_sequence_is_the_one_that_the_model_runs(kind):
     assert seen.inputs.shape == (steps, 4) and seen.outputs.shape == seen.targets.shape == (steps, 3)
     assert seen.read_weightings.shape == (steps, model.read_heads, 9)
     assert seen.write_weightings.shape == (steps, model.write_heads, 9)
-    assert seen.gate.shape == seen.strength.shape == seen.sharpness.shape == (steps, heads)
-    assert seen.shift.shape == (steps, heads, model.shifts)
-    assert np.allclose(seen.shift.sum(axis=-1), 1, rtol=1e-5) and (seen.sharpness >= 1).all()
+    assert seen.told.gate.shape == seen.told.strength.shape == seen.told.sharpness.shape == (steps, heads)
+    assert seen.told.shift.shape == (steps, heads, model.shifts)
+    assert np.allclose(seen.told.shift.sum(axis=-1), 1, rtol=1e-5) and (seen.told.sharpness >= 1).all()
     assert seen.asked.tolist() == [False] * 5 + [True] * 4 and seen.length == 4 and seen.seed == 5
-    assert seen.wrong_bits == ((seen.outputs > 0.5) != (seen.targets > 0.5))[seen.asked].sum() > 0
+    assert seen.metrics["wrong_bits"] == ((seen.outputs > 0.5) != (seen.targets > 0.5))[seen.asked].sum() > 0
     batch = Copy(3, 4, 4).batch(np.random.default_rng(5), 1, model.dtype)
     logits, last = model.sequence(params, model.initial_state(params, 1), batch.inputs)
     assert np.array_equal(batch.inputs[:, 0], seen.inputs) and np.array_equal(
@@ -83,10 +84,10 @@ def test_the_gates_are_those_of_the_step_that_they_are_drawn_at(kind):
             heads * width + 2 * model.write_heads * width :
         ]
         gate, strength, sharpness, shift = np.split(raw, [heads, 2 * heads, 3 * heads])
-        assert np.allclose(seen.gate[t], 1 / (1 + np.exp(-gate)), atol=1e-6)
-        assert np.allclose(seen.strength[t], np.log1p(np.exp(strength)), atol=1e-6)
-        assert np.allclose(seen.sharpness[t], 1 + np.log1p(np.exp(sharpness)), atol=1e-6)
-        assert np.allclose(seen.shift[t], softmax(np, shift.reshape(heads, -1))[0], atol=1e-6)
+        assert np.allclose(seen.told.gate[t], 1 / (1 + np.exp(-gate)), atol=1e-6)
+        assert np.allclose(seen.told.strength[t], np.log1p(np.exp(strength)), atol=1e-6)
+        assert np.allclose(seen.told.sharpness[t], 1 + np.log1p(np.exp(sharpness)), atol=1e-6)
+        assert np.allclose(seen.told.shift[t], softmax(np, shift.reshape(heads, -1))[0], atol=1e-6)
 
 
 def test_other_lengths_are_measured_on_sequences_of_that_length():

@@ -47,8 +47,10 @@ class Outline(HTMLParser):
 
 def test_the_terminal_shows_the_diagonal():
     text = ntm.draw_terminal(walk(sharp=1.0), colour=False, width=100)
-    below = text[text.index("write weightings") :].split("\n")
-    assert [line.index("@") for line in below[1:7]] == list(range(6))
+    lines = text.split("\n")
+    top = next(i for i, line in enumerate(lines) if "write weightings" in line)
+    left = lines[top].index("write weightings")
+    assert [line.index("@", left) - left for line in lines[top + 1 : top + 7]] == list(range(6))
     assert "Rows 14 to 3 of 16" in text and "0 of 18 bits wrong" in text
     for width in (5, 30, 200):
         for colour in (False, True):
@@ -97,7 +99,8 @@ def test_the_page_says_what_was_measured(pages):
         words = " ".join(outline.words)
         last = [event for event in events if event["event"] == "evaluation"][-1]
         for fact in (
-            f"{last['wrong_bits']:.6g}", "12 sequences", "seed 7", f"{seen.wrong_bits} of 12 bits wrong",
+            f"{last['wrong_bits']:.6g}", "12 sequences", "seed 7",
+            f"{seen.metrics['wrong_bits']:.0f} of 12 bits wrong",
             ntm.diagonality_in_words(ntm.diagonality(seen)), "4.25", "<b>a & b</b>", "Extra", np.__version__,
             "What was not checked", "Other seeds", "learning_rate", "0.0001", "mean over 2 updates",
         ):  # fmt: skip
@@ -117,14 +120,17 @@ def test_the_page_draws_the_weightings(pages):
     for page, _, seen, _ in pages:
         rows, _ = ntm.used_rows(seen)
         drawn = {t: s for s, t in re.findall(r"(<svg[^>]*aria-label=\"([^\".]*)\..*?</svg>)", page)}
-        wanted = colours.paint(seen.gate.T.astype(float))
+        wanted = colours.paint(seen.told.gate.T.astype(float))
         assert np.array_equal(cells_of(drawn["gate"], wanted.shape[:2]), wanted)
         heads = [f"read {i}" for i in range(seen.read_weightings.shape[1])]
         heads += [f"write {i}" for i in range(seen.write_weightings.shape[1])]
         for i, name in enumerate(heads):
-            wanted = colours.paint(seen.shift[:, i].T.astype(float))
+            wanted = colours.paint(seen.told.shift[:, i].T.astype(float))
             assert np.array_equal(cells_of(drawn[f"shift of {name}"], wanted.shape[:2]), wanted)
-            for title, values in (("strength", seen.strength[:, i]), ("sharpness", seen.sharpness[:, i])):
+            for title, values in (
+                ("strength", seen.told.strength[:, i]),
+                ("sharpness", seen.told.sharpness[:, i]),
+            ):
                 low, high, last = map(number, (values.min(), values.max(), values[-1]))
                 assert f"{name}: 9 points from {low} to {high}, the last {last}" in drawn[title]
         for kind, weightings in (("write", seen.write_weightings), ("read", seen.read_weightings)):

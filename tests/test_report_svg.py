@@ -55,7 +55,7 @@ def test_labels_stand_at_their_rows_and_columns():
     assert float(re.search(r'y="([\d.]+)" text-anchor="start">2<', text)[1]) < top + 2 * down
     wrapped = axes.named_places([*range(114, 128), *range(16)], 2)
     assert wrapped == [(6, "120")] and axes.named_places([3], 5) == [(0, "3")]
-    with pytest.raises(ValueError, match="row_names must be 4 integers, got 2"):
+    with pytest.raises(ValueError, match="row_names must be 4 integers or words, got 2"):
         heat_map(np.eye(4), row_names=[1, 2])
 
 

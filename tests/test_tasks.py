@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scratchattn.models import NTM
-from scratchattn.report.memory_access import access, fixed_length
-from scratchattn.report.memory_pictures import ntm_pictures
+from scratchattn.report.memory_access import access
+from scratchattn.report.ntm_pictures import ntm_pictures
+from scratchattn.report.recording import fixed_length
 from scratchattn.tasks import (
     TASKS,
     AssociativeRecall,

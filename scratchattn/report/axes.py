@@ -16,7 +16,7 @@ class Panel(NamedTuple):
     y_label: str = ""
     low: Any = None  # the number that is darkest; None: see ``scaled``
     high: Any = None  # the number that is brightest
-    row_names: Any = None  # integers, what the rows are called; None: 0, 1, 2...
+    row_names: Any = None  # integers or words, what the rows are called; None: 0, 1, 2...
 
 
 def on_host(values):
@@ -105,8 +105,18 @@ def ticks(low, high, most=5):
     return [float(n * step) for n in np.arange(first, last + 1)]
 
 
+def named(names):
+    """Whether rows with these ``names`` are called by words."""
+    return names is not None and any(isinstance(name, str) for name in names)
+
+
 def named_places(names, most=6):
-    """(index, label) of the at most about ``most`` rows or columns with a label: those with round names."""
+    """(index, label) of the at most about ``most`` rows or columns with a label: those with round names.
+
+    Of those with words for names, every first, every second...
+    """
+    if named(names):
+        return [(i, str(name)) for i, name in enumerate(names)][:: block(len(names), int(most))]
     step = max(1, round(spacing(len(names), max(1, most))))
     found = []
     for i, name in enumerate(names):  # where a ring of rows starts anew, two round names may be neighbours

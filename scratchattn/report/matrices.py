@@ -14,19 +14,19 @@ WORD = 18  # cells of an alignment: a line of words fits
 
 def heat_map(
     matrix, *,
-    title="", x_label="", y_label="", low=None, high=None, row_names=None, width=WIDTH, cell=None,
+    title="", x_label="", y_label="", low=None, high=None, row_names=None, column_names=None, width=WIDTH,
+    cell=None,
 ):  # fmt: skip
     """``matrix`` (rows, columns), row 0 on top; the arguments are those of ``axes.Panel`` -> Drawing.
 
-    ``width``: of the sheet.  ``cell``: width and height of a cell, at most; what fits if None.  A matrix with
-    more rows or columns than there are units for is pooled, the largest of each block, and says so.
+    ``column_names``: 0, 1, 2... if None.  ``width``: of the sheet.  ``cell``: width and height of a cell, at
+    most; what fits if None.  A matrix with more rows or columns than there are units for is pooled, the
+    largest of each block, and says so.
     TypeError or ValueError for what is no matrix of real numbers.
     """
     matrix = checked(matrix, "heat_map")
     rows, columns = matrix.shape
-    names = list(range(rows) if row_names is None else row_names)
-    if len(names) != rows:
-        raise ValueError(f"heat_map: row_names must be {rows} integers, got {len(names)}")
+    names, below = _names("row_names", row_names, rows), _names("column_names", column_names, columns)
     unit, low, high = scaled(matrix, low, high)
     left = 10 + int(max(room(name) for name in names)) + (SIZE + 6) * bool(y_label)
     widest = min(width - 24 - max(map(room, (number(low), number(high)))) - left, PLOT)
@@ -41,7 +41,7 @@ def heat_map(
     marks.append(Pixels(left, top, across, down, paint(cells)))
     for i, label in named_places(names, down / 18):
         marks.append(Text(left - 5, top + (i + 0.5) * down / rows + 4, label, "end"))
-    for i, label in named_places(range(columns), max(1, across / 36)):
+    for i, label in named_places(below, max(1, across / 36)):
         marks.append(Text(left + (i + 0.5) * across / columns, top + down + SIZE + 3, label))
     marks += scale_bar(left + across + 8, top, down, number(low), number(high))
     told = x_label + f" (the largest of each {shared[1]})" * (shared[1] > 1)
@@ -109,6 +109,14 @@ def labels(left, top, width, height, x_label, y_label):
         yield Text(left + width / 2, top + height + 2 * SIZE + 6, x_label)
     if y_label:
         yield Text(SIZE, top + height / 2, y_label, up=True)
+
+
+def _names(who, names, count):
+    """``names`` as a list of ``count``; ValueError if they are not as many."""
+    names = list(range(count) if names is None else names)
+    if len(names) != count:
+        raise ValueError(f"heat_map: {who} must be {count} integers or words, got {len(names)}")
+    return names
 
 
 def _whole(length):

@@ -5,35 +5,46 @@ same order: drawn over time, both are diagonals.  ``access`` records a sequence;
 true that is, in a number that a flat, a standing or a jumping weighting does not reach by accident.
 """
 
-from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import asarray, to_numpy
 from ..nn.linear import linear
 from ..nn.ntm_cell import head_parameters
 from ..ops.exponential import tanh
 from ..ops.shaping import concat, reshape
+from .recording import record
 
 
 class Access(NamedTuple):
-    """One sequence of ``t`` steps through the reference cell, on the host."""
+    """One sequence of ``t`` steps through the reference cell of an NTM or a DNC, on the host.
+
+    The first fields are those of a ``Recording``.
+    """
 
     inputs: Any  # (t, i)
     targets: Any  # (t, o)
     asked: Any  # (t) booleans: at which steps the outputs count
     outputs: Any  # (t, o), probabilities
+    length: Any  # vectors: the first steps are one of each; None where the task has no lengths
+    metrics: Any  # name -> number, as the task counts
+    seed: int
+    story: Any  # the ``Story`` that is told, where one is
     read_weightings: Any  # (t, r, n)
-    write_weightings: Any  # (t, k - r, n)
-    gate: Any  # (t, k), 1: by content, 0: from where the head was; read heads first
+    write_weightings: Any  # (t, h, n)
+    reads: Any  # (t, r, w), what was read
+    write_vectors: Any  # (t, h, w), what was added to the rows that were written
+    memory: Any  # (t, n, w), after each step
+    told: Any  # NTMHeads, or DNCHeads: what only this kind of machine has
+
+
+class NTMHeads(NamedTuple):
+    """What the controller told the ``k`` heads, read heads first."""
+
+    gate: Any  # (t, k), 1: by content, 0: from where the head was
     shift: Any  # (t, k, s), weights of the offsets, the most negative first
     strength: Any  # (t, k)
     sharpness: Any  # (t, k)
-    memory: Any  # (t, n, w), after each step
-    length: Any  # vectors: the first steps are one of each; None where the task has no lengths
-    wrong_bits: Any  # None where the task does not count them
-    seed: int
 
 
 class Diagonality(NamedTuple):
@@ -50,67 +61,31 @@ class Diagonality(NamedTuple):
     same_rows: float  # fraction of vectors that are read where they were written
 
 
-def fixed_length(task, length):
-    """``task`` with sequences of ``length`` vectors and no others; ValueError if it has no lengths."""
-    if not has_lengths(task):
-        raise ValueError(f"access: {type(task).__name__} has no shortest and longest to set")
-    return replace(task, shortest=length, longest=length)
-
-
-def has_lengths(task):
-    """Whether ``task`` draws sequences of ``shortest`` to ``longest`` vectors."""
-    return is_dataclass(task) and {"shortest", "longest"} <= {field.name for field in fields(task)}
-
-
-def is_copy(access):
-    """Whether as many vectors were asked for as were given: only then is a diagonality to be expected."""
-    return access.length is not None and access.length == np.asarray(access.asked, bool).sum()
-
-
 def access(model, params, task, length=None, seed=0):
-    """Run ``model`` on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access.
+    """Run an NTM on one sequence of ``length`` vectors of ``task``, drawn from ``seed`` -> Access.
 
     Without ``length`` the sequence is as long as the task draws it.  What is not finite is recorded as it is.
     """
-    with np.errstate(all="ignore"):
-        return _recorded(model, params, task, length, seed)
+    weights, readers = model.weights(params), model.read_heads
+
+    def look(t, before, after, x):
+        head = _head_parameters(weights, before, after, x, model.cell)
+        heads = {name: getattr(head, name) for name in NTMHeads._fields}
+        reading = {"read_weightings": after.weightings[:, :readers], "reads": after.reads}
+        writing = {"write_weightings": after.weightings[:, readers:], "write_vectors": head.write_vector}
+        return heads | reading | writing | {"memory": after.memory}
+
+    recording, kept = record(model, params, task, length, seed, look)
+    kept["shift"] = _rising(kept["shift"], model.cell.layout)
+    return accessed(recording, kept, NTMHeads)
 
 
-def _recorded(model, params, task, length, seed):
-    batch = _one_sequence(model, task, length, seed)
-    state, logits, kept = model.initial_state(params, 1), [], []
-    weights = model.weights(params)
-    for x in batch.inputs:
-        before = state
-        y, state = model.step(params, before, x)
-        head = _head_parameters(weights, before, state, x, model.cell)
-        logits.append(to_numpy(y))
-        told = (state.weightings, head.gate, head.shift, head.strength, head.sharpness, state.memory)
-        kept.append([to_numpy(a)[0] for a in told])
-    weightings, gate, shift, *rest = map(np.stack, zip(*kept))
-    logits = np.stack(logits)
-    wrong = task.metrics(asarray(logits), batch).get("wrong_bits")
-    asked = getattr(batch, "asked", None)
+def accessed(recording, kept, heads):
+    """The Access of what ``record`` returned; ``heads``: the kind of its ``told``."""
+    own = {name: kept[name] for name in Access._fields if name in kept}
     return Access(
-        *(to_numpy(a)[:, 0] for a in (batch.inputs, batch.targets)),
-        np.ones(len(logits), bool) if asked is None else to_numpy(asked)[:, 0, 0],
-        _probabilities(logits[:, 0]),
-        weightings[:, : model.read_heads],
-        weightings[:, model.read_heads :],
-        gate,
-        _rising(shift, model.cell.layout),
-        *rest,
-        length,
-        None if wrong is None else int(wrong[0]),
-        seed,
+        *recording, **own, told=heads(**{name: kept[name] for name in heads._fields if name in kept})
     )
-
-
-def _one_sequence(model, task, length, seed):
-    chosen = task if length is None else fixed_length(task, length)
-    if not hasattr(chosen, "batch"):  # a data set: what is drawn is the first that nothing was trained on
-        return chosen.take("validation", np.arange(1), dtype=model.dtype)
-    return chosen.batch(np.random.default_rng(seed), 1, dtype=model.dtype)
 
 
 def _head_parameters(weights, before, after, x, convention):
@@ -130,44 +105,34 @@ def _rising(shift, layout):
     return np.roll(shift, shift.shape[-1] // 2, axis=-1) if layout == "fft" else shift
 
 
-def engine_difference(model, params, task, access):
-    """How far the outputs of the engine that ``model`` runs on are from ``access.outputs``, at most."""
-    batch = _one_sequence(model, task, access.length, access.seed)
-    logits, _ = model.sequence(params, model.initial_state(params, 1), batch.inputs, batch.lengths)
-    return float(np.abs(_probabilities(to_numpy(logits)[:, 0]) - access.outputs).max())
+def used_rows(access, threshold=0.05, ring=True):
+    """The rows worth drawing: an integer vector, in the order of the memory, and the most weight elsewhere.
 
-
-def _probabilities(logits):
-    return 0.5 + 0.5 * np.tanh(0.5 * logits)  # the logistic function in the form that cannot overflow
-
-
-def used_rows(access, threshold=0.05):
-    """The rows worth drawing: an integer vector, in the order of the ring, and the most weight elsewhere.
-
-    It is the shortest stretch of neighbours, over the end of the memory where need be, outside of which
-    no head ever puts more than ``threshold`` on a row.
+    Those on which any head ever puts more than ``threshold``; of a ``ring`` the shortest stretch of
+    neighbours, over the end of the memory where need be, that holds them all.
     """
     heaviest = np.concatenate([access.write_weightings, access.read_weightings], axis=1).max(axis=(0, 1))
     size, used = len(heaviest), np.flatnonzero(heaviest > threshold)
     if len(used) == 0:
         return np.arange(size), 0.0
-    gaps = np.diff(used, append=used[0] + size)  # from each used row to the next, round the ring
-    widest = np.flatnonzero(gaps == gaps.max())[-1]  # the last: a stretch over the end only where need be
-    start, count = used[(widest + 1) % len(used)], size - gaps[widest] + 1
-    rows = (start + np.arange(count)) % size
-    outside = np.delete(heaviest, rows)
-    return rows, float(outside.max(initial=0.0))
+    if ring:
+        gaps = np.diff(used, append=used[0] + size)  # from each used row to the next, round the ring
+        widest = np.flatnonzero(gaps == gaps.max())[-1]  # the last: a stretch over the end only where need be
+        start, count = used[(widest + 1) % len(used)], size - gaps[widest] + 1
+        used = (start + np.arange(count)) % size
+    outside = np.delete(heaviest, used)
+    return used, float(outside.max(initial=0.0))
 
 
 def crop_in_words(rows, elsewhere, size):
     """A sentence about which rows are drawn."""
     if len(rows) == size:
         return f"All {size} rows of the memory are shown."
-    wraps = ", over the end of the memory" if rows[0] > rows[-1] else ""
-    return (
-        f"Rows {rows[0]} to {rows[-1]} of {size} are shown{wraps}; "
-        f"on every other row no head ever puts more than {elsewhere:.2g}."
-    )
+    rest = f"on every other row no head ever puts more than {elsewhere:.2g}."
+    if set(np.diff(rows) % size) <= {1}:
+        wraps = ", over the end of the memory" if rows[0] > rows[-1] else ""
+        return f"Rows {rows[0]} to {rows[-1]} of {size} are shown{wraps}; {rest}"
+    return f"{len(rows)} of {size} rows are shown; {rest}"
 
 
 def diagonality(access):

@@ -15,17 +15,9 @@ import numpy as np
 
 from ..backend import to_numpy
 from . import html
-from .memory_access import (
-    Access,
-    Diagonality,
-    access,
-    diagonality,
-    diagonality_in_words,
-    engine_difference,
-    fixed_length,
-    used_rows,
-)
-from .memory_pictures import draw_png, draw_terminal, ntm_panels, ntm_sections
+from .memory_access import Access, Diagonality, access, diagonality, diagonality_in_words, used_rows
+from .ntm_pictures import draw_png, draw_terminal, ntm_sections
+from .recording import engine_difference, fixed_length
 from .run import run_page
 
 __all__ = [
@@ -41,7 +33,6 @@ __all__ = [
     "engine_difference",
     "lengths_section",
     "ntm_page",
-    "ntm_panels",
     "ntm_sections",
     "used_rows",
 ]

@@ -7,12 +7,26 @@ A model of one's own, in a file of one's own, shows itself by a method
         return [html.Section("Where it looks", [html.Figure(heat_map(weights), "Each row sums to one.")])]
 """
 
-from .html import Section
-from .memory_pictures import ntm_pictures
+from typing import Any, NamedTuple
 
-PICTURES = {
-    "NTM": ntm_pictures
-}  # name of the model's class -> (model, params, task, rng) -> list of Sections
+from .answers import answer_lines, answer_pictures
+from .dnc_pictures import dnc_lines, dnc_pictures
+from .html import Section
+from .ntm_pictures import ntm_lines, ntm_pictures
+
+
+class Known(NamedTuple):
+    """How models of one name are shown."""
+
+    sections: Any  # (model, params, task, rng) -> list of Sections
+    text: Any  # (model, params, task, rng, *, colour, width) -> str, for the terminal
+
+
+PICTURES = {  # name of the model's class -> Known
+    "DNC": Known(dnc_pictures, dnc_lines),
+    "NTM": Known(ntm_pictures, ntm_lines),
+    "RNN": Known(answer_pictures, answer_lines),
+}
 
 
 def pictures(model, params, task, rng):
@@ -24,7 +38,10 @@ def pictures(model, params, task, rng):
     if hasattr(model, "pictures"):
         made = model.pictures(params, task, rng)
     elif name in PICTURES:
-        made = PICTURES[name](model, params, task, rng)
+        try:
+            made = PICTURES[name].sections(model, params, task, rng)
+        except FileNotFoundError as missing:  # of a data set that was there when the model was trained
+            made = [Section("What it does", [f"Nothing is drawn of it: {missing}."])]
     else:
         return []
     made = list(made)
@@ -32,3 +49,11 @@ def pictures(model, params, task, rng):
         if not isinstance(section, Section):
             raise TypeError(f"{name}.pictures: must return html.Sections, got {type(section).__name__}")
     return made
+
+
+def in_terminal(model, params, task, rng, *, colour=None, width=None):
+    """The same as text, as far as it is known: what the models of ``PICTURES`` show; "" for others."""
+    known = PICTURES.get(type(model).__name__)
+    if known is None or hasattr(model, "pictures"):
+        return ""
+    return known.text(model, params, task, rng, colour=colour, width=width)

@@ -29,7 +29,8 @@ def curve(series, *, title="", x_label="", y_label=""):
     x_at = lambda x: plot.left + (x - first) / (last - first) * plot.width
     most = plot.width // (max(room(number(end)) for end in (first, last)) + 20)
     for mark in ticks(first, last, max(2, min(6, most))):
-        marks.append(Text(x_at(mark), plot.bottom + SIZE + 5, number(mark)))
+        inside = WIDTH - room(number(mark)) / 2
+        marks.append(Text(min(x_at(mark), inside), plot.bottom + SIZE + 5, number(mark)))
     for i, (x, y, *_) in enumerate(drawn.values()):
         x, y = thinned(x, y, MOST)
         alone = len(x) == 1

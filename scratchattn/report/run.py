@@ -20,8 +20,8 @@ from ..backend import array_module
 from ..training.draws import makes
 from . import html, pictures
 from .environment import environment as found_here
-from .memory_access import has_lengths
 from .plots import curve
+from .recording import has_lengths
 
 NO_METRIC = ("step", "seconds", "of_step")
 SERIES = {

@@ -17,6 +17,7 @@ cut with the inputs where training cuts sequences along time.  And both have
     metrics(outputs, batch)             name -> a NumPy vector, a number for each sequence
     metric                              the name of the one that is selected, judged and swept by
     larger_is_better                    of that metric; without it, smaller is
+    classes                             one of so many outputs is right; without it, each output is a bit
     continues                           True: a batch begins in the state in which the one before it ended
     inputs, outputs                     features of a step, for models that ask for them
 

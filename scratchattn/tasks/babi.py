@@ -72,7 +72,7 @@ class BabiTask:
     """What stories from files and of our own share; both have the fields ``blanks`` and ``questions``."""
 
     metric = "question_error"
-    inputs = outputs = len(WORDS)
+    inputs = outputs = classes = len(WORDS)
 
     def batch_of(self, stories, dtype):
         """A BabiBatch of a list of ``Story``."""
@@ -92,11 +92,11 @@ class BabiTask:
 
     def loss(self, outputs, batch):
         """Cross-entropy of the asked words in nats per story, a scalar tensor; outputs are logits."""
-        return one_hot.cross_entropy(outputs, batch, self.outputs)
+        return one_hot.cross_entropy(outputs, batch, self.classes)
 
     def metrics(self, outputs, batch):
         """``question_error`` of each question and ``word_error`` of each asked word; outputs are logits."""
-        wrong, questions = one_hot.wrong(outputs, batch, self.outputs), backend.to_numpy(batch.questions)
+        wrong, questions = one_hot.wrong(outputs, batch, self.classes), backend.to_numpy(batch.questions)
         asked = questions >= 0
         _, place = np.unique(questions[asked], return_inverse=True)
         failed = np.bincount(place, weights=wrong[asked]) > 0
@@ -138,6 +138,11 @@ class Babi(BabiTask):
         """The stories of these ``indices``."""
         stories = self._stories(split)
         return self.batch_of([stories[i] for i in indices], dtype)
+
+    def example(self, rng):
+        """One ``Story`` to look at, of those for validation; of those to train on where none is held out."""
+        stories = self._stories("validation") or self._stories("train")
+        return stories[int(rng.integers(len(stories)))]
 
     def _stories(self, split):
         if split not in ("train", "validation", "test"):

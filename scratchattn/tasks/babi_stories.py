@@ -59,3 +59,8 @@ class BabiStories(BabiTask):
         numbers = self.numbers()
         drawn = [numbers[int(rng.integers(len(numbers)))] for _ in range(size)]
         return self.batch_of([story(number, rng) for number in drawn], dtype)
+
+    def example(self, rng):
+        """One ``Story``, drawn from ``rng``."""
+        numbers = self.numbers()
+        return story(numbers[int(rng.integers(len(numbers)))], rng)

@@ -65,6 +65,7 @@ class Graph(BitsTask):
     """Decimal digits of a label."""
 
     metric = "sequence_error"
+    classes = 10
     together = False
 
     def __post_init__(self):
@@ -128,11 +129,11 @@ class Graph(BitsTask):
 
     def loss(self, outputs, batch):
         """Cross-entropy of the asked digits in nats per sequence, a scalar tensor; outputs are logits."""
-        return one_hot.cross_entropy(outputs, batch, 10)
+        return one_hot.cross_entropy(outputs, batch, self.classes)
 
     def metrics(self, outputs, batch):
         """``sequence_error`` and ``wrong_triples`` of each sequence, on the host; outputs are logits."""
-        wrong = one_hot.wrong(outputs, batch, 10).sum(axis=0)
+        wrong = one_hot.wrong(outputs, batch, self.classes).sum(axis=0)
         return {"sequence_error": (wrong > 0).astype(float), "wrong_triples": wrong}
 
 
