@@ -6,10 +6,11 @@ document = load("vectors/softmax_attention.json")    Unreadable, in one line, if
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from scratchattn.whole_file import write_whole
 
 from . import vectors
 from .vector_formats import FORMATS, encoded, mapped, opened
@@ -39,12 +40,12 @@ def export(ops, directory, format):
             "lo_bits": document["lo_bits"],
             "left_out": document["left_out"],
         }
-        save(directory / entry["file"], data)
+        write_whole(directory / entry["file"], data)
         files[op.name], total = entry, total + len(data)
         yield op.name, entry
     index = {"format": vectors.FORMAT, "version": vectors.VERSION, "kind": "index"}
     index |= {"bytes": total, "files": files}
-    save(directory / INDEX, (json.dumps(index, indent=1) + "\n").encode())
+    write_whole(directory / INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
 
 def fitted(document, format, most=OP_BYTES):
@@ -106,16 +107,6 @@ def exported(directory, name):
         if changed:
             raise Unreadable(f"{path}: it is not what {INDEX} says, so it was changed: export it again")
     return document
-
-
-def save(path, data):
-    """Write ``data`` so that nothing half-written ever has the name ``path``."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path, kind=None):

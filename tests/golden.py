@@ -5,10 +5,11 @@ from functools import cache
 
 import numpy as np
 
-from gradcheck import vector_files, vector_formats, vectors
+from gradcheck import vector_formats, vectors
 from gradcheck.certificates import results
 from gradcheck.subject import Subject
 from scratchattn import REGISTRY, cli
+from scratchattn.whole_file import write_whole
 
 OPS = "add concat divide dropout embedding index minimum".split()  # quick; every kind of input and param
 FORMATS = list(vector_formats.FORMATS)
@@ -49,7 +50,7 @@ def answered(document, dtype, change=lambda name, x: x):
 def write(directory, documents, format="json"):
     directory.mkdir(exist_ok=True)
     for each in documents:
-        vector_files.save(directory / f"{each['op']}.{format}", vector_formats.encoded(each, format))
+        write_whole(directory / f"{each['op']}.{format}", vector_formats.encoded(each, format))
     return directory
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchattn.training import archive, checkpoint
-from scratchattn.training.whole_file import leftovers
+from scratchattn.whole_file import leftovers
 
 KEEP = 3
 SIZE = 3 * 17_162

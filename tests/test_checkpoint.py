@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from saving import ARRAYS, names, posix, python, run, saved
 
-from scratchattn.training import whole_file
+from scratchattn import whole_file
 from scratchattn.training.archive import Damaged, write_archive
 from scratchattn.training.checkpoint import load, newest, prune, save, steps
 
@@ -119,7 +119,8 @@ AT_A_STAGE = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from scratchattn.training import checkpoint, whole_file
+from scratchattn import whole_file
+from scratchattn.training import checkpoint
 
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)

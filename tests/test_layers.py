@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    *(["backend"], ["refusals", "numbering"], ["buffers"], ["tape"], ["signature"], ["op"]),
+    *(["backend"], ["refusals", "numbering", "whole_file"], ["buffers"], ["tape"], ["signature"], ["op"]),
     *(["calculus", "masks", "similarity", "windows"], ["scoring"], ["twins"], ["parameters"]),
     *(["conventions"], ["ops"], ["nn"], ["fused"]),
     *(["sensitivity"], ["models"], ["tasks"], ["training"], ["interop"], ["report"], ["cli"]),

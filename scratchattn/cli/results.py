@@ -68,13 +68,12 @@ def render(readme, folder):
 
     from ..report.results import MARKS, measured, summary, table
     from ..training.rows import rows
-    from ..training.whole_file import replacing
+    from ..whole_file import write_whole
 
     lines = list(table([summary(row, measured(row, folder)) for row in rows().values()]))
     with runs.settings_in_words():
         text = quoted(readme.read_text("utf-8"), lines, MARKS)
-    with replacing(readme) as file:
-        file.write(text.encode())
+    write_whole(readme, text.encode())
     return readme
 
 

@@ -133,11 +133,10 @@ def report_of(directory, previous=False):
 
 def write_report(directory, out=None, previous=False):
     """Draw the report of the run in ``directory``; returns the path of the page and the Report."""
-    from ..training.whole_file import replacing
+    from ..whole_file import write_whole
 
     with run_in_words():
         report = report_of(directory, previous)
     path = Path(out or Path(directory) / "report.html")
-    with replacing(path) as file:
-        file.write(report.page().encode())
+    write_whole(path, report.page().encode())
     return path, report

@@ -51,7 +51,7 @@ def add_parser(verbs):
 
 def run(args, screen):
     from ..training.sweeps import plan, row, summary, sweep
-    from ..training.whole_file import make_directory, replacing
+    from ..whole_file import make_directory, write_whole
 
     started = time.perf_counter()
     with runs.settings_in_words(), runs.run_in_words():
@@ -69,8 +69,9 @@ def run(args, screen):
 
     def keep(rows):
         report = {"sweep": str(directory), "rows": rows, "summary": summary(planned, rows)}
-        with runs.run_in_words(), replacing(directory / "sweep.json") as file:
-            file.write((json.dumps(verb.valid_json(report), indent=1) + "\n").encode())
+        with runs.run_in_words():
+            text = json.dumps(verb.valid_json(report), indent=1) + "\n"
+            write_whole(directory / "sweep.json", text.encode())
         return report
 
     def watch(ended, rows):

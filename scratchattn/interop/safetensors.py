@@ -14,7 +14,7 @@ from pathlib import Path
 from ..backend import array_module, to_numpy
 from ..parameters import Params
 from ..training.archive import Damaged
-from ..training.whole_file import replacing
+from ..whole_file import write_whole
 
 SHOWN = 5  # names in one message
 
@@ -27,8 +27,7 @@ def write_weights(path, params):
     _check("write_weights", params)
     # each is in C order, being a view of one vector: the library writes other layouts as they lie
     data = _library().save({name: to_numpy(value) for name, value in params.items()})
-    with replacing(path) as file:
-        file.write(data)
+    write_whole(path, data)
     return Path(path)
 
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from ..training.whole_file import replacing
+from ..whole_file import write_whole
 from . import png, svg
 from .drawing import framed
 from .html import drawings
@@ -39,8 +39,7 @@ def export_figures(sections, directory, formats=FORMATS, *, scale=2, theme="ligh
 
 def write_svg(path, drawing):
     """Write ``drawing`` to ``path``; the file appears whole or not at all -> the path."""
-    with replacing(path) as file:
-        file.write(f"{svg.render(drawing, paper=True)}\n".encode())
+    write_whole(path, f"{svg.render(drawing, paper=True)}\n".encode())
     return Path(path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..training.whole_file import replacing
+from ..whole_file import write_whole
 from .colours import PAPER, TEXT, of_hex
 from .drawing import Box, Line, Pixels, Text
 from .typeface import ASCENT, WIDTH, letters
@@ -45,8 +45,7 @@ def _chunk(kind, data):
 def write_png(path, pixels):
     """Write ``pixels`` (h, w, 3) uint8 to ``path``; the file appears whole or not at all -> the path."""
     data = encode(pixels)
-    with replacing(path) as file:
-        file.write(data)
+    write_whole(path, data)
     return Path(path)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from ..tasks import TASKS
 from ..training.configuration import PARTS, configure
 from ..training.evaluation import larger_is_better
-from ..training.whole_file import replacing
+from ..whole_file import write_whole
 
 MARKS = ("<!-- scratchattn results -->", "<!-- end of scratchattn results -->")
 UNTRAINED = ("seed", "log_every", "checkpoint_every", "keep")  # settings that change no training
@@ -47,8 +47,7 @@ def keep(row, folder, fact):
     """Add ``fact``, a measurement, to those of ``row``, in the place of an earlier one of its seed."""
     found = measured(row, folder) | {fact["seed"]: fact}
     lines = [json.dumps(found[seed], allow_nan=False) for seed in sorted(found)]
-    with replacing(Path(folder) / f"{row.name}.jsonl") as file:
-        file.write(("\n".join(lines) + "\n").encode())
+    write_whole(Path(folder) / f"{row.name}.jsonl", ("\n".join(lines) + "\n").encode())
 
 
 def is_stale(row, fact):

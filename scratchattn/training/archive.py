@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..whole_file import replacing
 from . import zip_layout
 from .strict_json import parsed, plain, written
-from .whole_file import replacing
 
 FORMAT, VERSION = "scratchattn archive", 1
 INDEX, SUFFIX = "index.json", ".npy"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..whole_file import leftovers, make_directory
 from .archive import Damaged, read_archive, write_archive
-from .whole_file import leftovers, make_directory
 
 ROOM = "checkpoints"
 NAME = re.compile(r"step-(\d{8,})\.npz")

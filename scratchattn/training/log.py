@@ -11,9 +11,9 @@ Numbers that are not finite are null, and "non_finite" says which (see ``strict_
 import os
 from pathlib import Path
 
+from ..whole_file import make_directory, sync_directory
 from .archive import Damaged
 from .strict_json import parsed, plain, written
-from .whole_file import make_directory, sync_directory
 
 
 class Events(list):

@@ -11,12 +11,12 @@ import numpy as np
 
 from .. import backend
 from ..backend import to_numpy
+from ..whole_file import write_whole
 from .archive import read_archive, write_archive
 from .checkpoint import ROOM, newest, steps
 from .configuration import PARTS, differences
 from .log import read_log
 from .step import derive, leaves_of, refilled
-from .whole_file import replacing
 
 try:
     import fcntl
@@ -81,8 +81,7 @@ def plain_config(model, task, settings):
 
 def write_config(directory, config):
     """Write config.json, whole or not at all."""
-    with replacing(Path(directory) / CONFIG) as file:
-        file.write((json.dumps(config, indent=2) + "\n").encode())
+    write_whole(Path(directory) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def finished(directory):

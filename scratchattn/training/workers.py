@@ -16,8 +16,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from ..whole_file import make_directory
 from .run_directory import RunRefused, holds_run, locked, write_config
-from .whole_file import make_directory
 
 STOPPED = "stopped"  # why a run has not ended that was asked to
 

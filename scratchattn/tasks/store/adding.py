@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from ...whole_file import sync_directory
 from ..readers.raw_file import unpacked
 from . import record as records
 from .digests import DIGESTS
@@ -238,4 +239,4 @@ def _rename(staged, new, gone, record, at, staging):
     for place in gone:
         (at / record["name"] / place).unlink(missing_ok=True)
     for each in folders:
-        records.settle(each)
+        sync_directory(each)

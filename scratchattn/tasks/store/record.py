@@ -115,13 +115,3 @@ def write(path, data):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def settle(path):
-    """The names in a directory on the disk, where the system can be asked for that."""
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -38,6 +38,12 @@ def replacing(path):
     sync_directory(path.parent)
 
 
+def write_whole(path, data):
+    """``data``, bytes, as the file at ``path``, written as ``replacing`` does."""
+    with replacing(path) as file:
+        file.write(data)
+
+
 def make_directory(directory):
     """``directory`` and those above it, of which none gets lost in a power cut from here on."""
     directory = Path(directory)
