@@ -69,8 +69,9 @@ def _written(x):
     if not np.isfinite(x).all():  # in an answer
         return " ".join(str(float(value)) for value in x.ravel())
     values = [_significand(float(value)) for value in x.ravel()]
-    exponents = sorted({exponent for _, n, exponent in values if n}, key=lambda e: (abs(e), e)) or [0]
-    texts = [f"{e}:" + " ".join(_word(*value, e) for value in values) for e in exponents]
+    exponents = sorted({exponent for _, n, exponent in values if n}, key=lambda e: (abs(e), e))
+    fit = [e for e in exponents if all(_is_double(n, exponent - e) for _, n, exponent in values)] or [0]
+    texts = [f"{e}:" + " ".join(_word(*value, e) for value in values) for e in fit]
     return min(texts, key=len)
 
 
@@ -80,6 +81,11 @@ def _significand(value):
     n = int(mantissa * 2**53)
     zeros = (n & -n).bit_length() - 1 if n else 0
     return "-" if math.copysign(1.0, value) < 0 else "", n >> zeros, exponent - 53 + zeros
+
+
+def _is_double(n, exponent):
+    """Whether n 2^exponent, n odd or 0, is one: a reader takes each word before the common exponent."""
+    return n == 0 or -1074 <= exponent <= 1024 - n.bit_length()
 
 
 def _word(sign, n, exponent, common):

@@ -14,7 +14,7 @@ import golden
 import numpy as np
 import pytest
 from golden import answered, command, write
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradcheck import vector_files, vector_formats, vectors
@@ -94,6 +94,8 @@ def test_what_is_too_large_loses_last_bits_and_then_its_largest_cases():
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False)), st.sampled_from(vectors.DTYPES))
+@example([1.8913564466919865, 1.0218702384817765e295], "float64")  # relative to the first: no double
+@example([5e-324, 1.7e308, 0.0, -1.7e-308], "float64")
 def test_every_number_survives_the_text(values, dtype):
     with np.errstate(over="ignore"):
         x = np.array(values, dtype)
