@@ -32,6 +32,15 @@ def test_train_leaves_a_run(tmp_path, capsys):
     assert "://" not in (tmp_path / "run" / "report.html").read_text().replace("http://www.w3.org", "")
 
 
+def test_eval_needs_no_log_and_takes_the_last_where_no_best_was_found_yet(tmp_path, capsys):
+    words = ["--set=checkpoint_every=10", "--set=select=best", *SMALL]
+    assert ran(capsys, "train", "ntm", "copy", "--out", str(tmp_path), *words)[0] == 0
+    (tmp_path / "log.jsonl").write_text("what\n{}\n")
+    (tmp_path / "checkpoints" / "step-00000020.npz").unlink()
+    status, report = ran(capsys, "eval", str(tmp_path))
+    assert (status, report["step"]) == (0, 10) and report["metrics"]["wrong_bits"] > 0
+
+
 def test_train_does_not_write_over_a_run(tmp_path, capsys):
     (tmp_path / "log.jsonl").write_text("{}\n")
     assert cli.main(["train", "ntm", "copy", "--out", str(tmp_path), *SMALL]) == 2

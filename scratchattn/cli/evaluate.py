@@ -16,22 +16,18 @@ def add_parser(verbs):
     )
     parser.add_argument("directory", metavar="DIR", help="a run's directory")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated"
-    )
-    parser.add_argument(
-        "--previous", action="store_true", help="skip a damaged checkpoint for the one before"
-    )
+    runs.add_set(parser)
+    runs.add_previous(parser)
 
 
 def run(args, screen):
-    from ..training import configure, evaluate, read_config
+    from ..training import configure, evaluate
     from ..training.configuration import differences
     from ..training.fitting import try_out
 
-    trained, _ = runs.read_run(args.directory)
+    trained, config = runs.read_run(args.directory)
     with runs.settings_in_words(), runs.run_in_words():
-        wished = configure(file=read_config(args.directory), wishes=args.set)
+        wished = configure(file=config, wishes=args.set)
         if wished.model != trained.model:
             told = "; ".join(differences({"model": vars(trained.model)}, {"model": vars(wished.model)}))
             raise verb.Misuse(f"--set must leave the model as it was trained: {told}")

@@ -143,10 +143,9 @@ def _train_row(row, args, folder, directory, screen):
 def _outcome(row, ended):
     """What a measurement says of a run that ended; Failed for one that did not end by itself."""
     from ..tasks import TASKS
-    from ..training import read_log
+    from ..training.run_directory import events_of
 
-    metric, path = TASKS[row.task].metric, Path(ended["run"]) / "log.jsonl"
-    log = read_log(path) if path.exists() else []
+    metric, log = TASKS[row.task].metric, events_of(ended["run"])
     told = [line for line in log if line["event"] == "train" and metric in line]
     way = [[line["step"], float(f"{line[metric]:.4g}")] for line in told]
     if ended["state"] == "done":

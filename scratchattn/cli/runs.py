@@ -6,13 +6,25 @@ from pathlib import Path
 from . import verb
 
 
-def add_settings(parser):
-    """The options that configure a run."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated"
-    )
-    parser.add_argument("--config", metavar="FILE", help="settings from a TOML file, or a run's config.json")
-    parser.add_argument("--seed", type=verb.whole(0), help="of the parameters and the data; 0 without it")
+def add_configuration(parser, of="", file="settings from a TOML file, or a run's config.json"):
+    """What configures a run; ``of``: whose the settings are, ``file``: what --config reads."""
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model's name, or file.py:name")
+    parser.add_argument("task", metavar="TASK", nargs="?", help="a task's name, or file.py:name")
+    add_set(parser, of)
+    parser.add_argument("--config", metavar="FILE", help=file)
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
+
+
+def add_set(parser, of=""):
+    """The option --set."""
+    told = f"a setting{of}; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=told)
+
+
+def add_previous(parser, when=""):
+    """The option --previous; ``when``: what it goes with."""
+    told = f"{when}skip a damaged checkpoint for the one before"
+    parser.add_argument("--previous", action="store_true", help=told)
 
 
 def configured(args, resumed=None):
@@ -37,19 +49,18 @@ def default_directory(configuration):
 
 
 def read_run(directory):
-    """(Configuration, events) of the run in ``directory``."""
-    from ..training import configure, read_config, read_log
+    """(Configuration, what config.json holds) of the run in ``directory``."""
+    from ..training import configure, read_config
 
     with settings_in_words(), run_in_words():
-        configuration = configure(file=read_config(directory))
-        path = Path(directory) / "log.jsonl"
-        return configuration, read_log(path) if path.exists() else []
+        config = read_config(directory)
+        return configure(file=config), config
 
 
 def parameters_of(configuration, directory, previous=False):
-    """(Params, step) of the run's newest checkpoint; Misuse if it has none."""
-    from .. import backend
+    """(Params, step) that the run's settings select in its newest checkpoint; Misuse if it has none."""
     from ..training.run_directory import newest_fitting
+    from ..training.snapshot import read_parameters
 
     with run_in_words():
         found = newest_fitting(directory, previous)
@@ -60,13 +71,7 @@ def parameters_of(configuration, directory, previous=False):
     import numpy as np
 
     params = configuration.model.init(np.random.default_rng(0))
-    flat = found.arrays["best"] if configuration.settings.select == "best" else None
-    with params.overwriting() as into:
-        if flat is not None:
-            into[...] = backend.asarray(flat)
-        else:
-            for name, value in params.items():
-                value[...] = backend.asarray(found.arrays[f"parameters/{name}"])
+    read_parameters(params, found.arrays, configuration.settings.select)
     return params, found.step
 
 
@@ -118,15 +123,15 @@ def computing_on(device):
 def report_of(directory, previous=False):
     """The Report on the run in ``directory``, finished or not."""
     from ..report import run_report
-    from ..training import read_config
     from ..training.checkpoint import steps
+    from ..training.run_directory import events_of
 
-    configuration, events = read_run(directory)
+    configuration, config = read_run(directory)
     kept = steps(directory)
     params = parameters_of(configuration, directory, previous)[0] if kept else None
     return run_report(
         model=configuration.model, params=params, task=configuration.task, settings=configuration.settings,
-        events=events, config=read_config(directory),
+        events=events_of(directory), config=config,
         checkpoints=[{"step": step, "file": path.name, "bytes": path.stat().st_size} for step, path in kept],
     )  # fmt: skip
 

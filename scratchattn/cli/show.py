@@ -15,9 +15,7 @@ def add_parser(verbs):
     parser.add_argument("directory", metavar="DIR", help="a run's directory")
     parser.add_argument("--out", metavar="FILE", help="DIR/report.html without it")
     parser.add_argument("--export", metavar="DIR", help="write every picture there too, as SVG and as PNG")
-    parser.add_argument(
-        "--previous", action="store_true", help="skip a damaged checkpoint for the one before"
-    )
+    runs.add_previous(parser)
 
 
 def run(args, screen):

@@ -22,18 +22,12 @@ def add_parser(verbs):
         "sha256), summary (settings, runs, failed, metric, median, worst), seconds; all but the seconds\n"
         "are in DIR/sweep.json too.",
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model's name, or file.py:name")
-    parser.add_argument("task", metavar="TASK", nargs="?", help="a task's name, or file.py:name")
+    runs.add_configuration(parser, " of all", "settings and a table [sweep] from a TOML file")
     parser.add_argument(
         "--over", "--grid", action="append", default=[], metavar="NAME=V1,V2,...",
         help="values of a setting; repeated: every combination",
     )  # fmt: skip
     parser.add_argument("--seeds", metavar="0-9", help="one, some (0,3,5) or spans (0-9); one without it, 0")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of all; may be repeated"
-    )
-    parser.add_argument("--config", metavar="FILE", help="settings and a table [sweep] from a TOML file")
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
     parser.add_argument(
         "--out",
         type=verb.directory,

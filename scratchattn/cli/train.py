@@ -17,10 +17,8 @@ def add_parser(verbs):
         "Ctrl-C ends it between two steps and saves; --resume DIR goes on, to the same bits as without the\n"
         "interruption.  JSON keys: run, steps, metrics, seconds, sha256 (of the parameters).",
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model's name, or file.py:name")
-    parser.add_argument("task", metavar="TASK", nargs="?", help="a task's name, or file.py:name")
-    runs.add_settings(parser)
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="cpu without it")
+    runs.add_configuration(parser)
+    parser.add_argument("--seed", type=verb.whole(0), help="of the parameters and the data; 0 without it")
     parser.add_argument(
         "--out",
         type=verb.directory,
@@ -40,9 +38,7 @@ def add_parser(verbs):
     parser.add_argument(
         "--device-buffers", action="store_true", help="with --parallel, on a GPU: MPI takes its memory"
     )
-    parser.add_argument(
-        "--previous", action="store_true", help="with --resume: skip a damaged checkpoint for the one before"
-    )
+    runs.add_previous(parser, "with --resume: ")
 
 
 def run(args, screen):

@@ -115,6 +115,12 @@ def configure(model=None, task=None, *, file=None, wishes=(), seed=None, device=
     )  # fmt: skip
 
 
+def digest_of_parts(config):
+    """SHA-256 of the settings that ``config``, what config.json holds, has of the three parts."""
+    text = json.dumps({part: config.get(part) for part in PARTS}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def differences(before, now):
     """Sentences: which settings of two ``Configuration.as_dict()`` are not the same."""
     told = []

@@ -1,7 +1,6 @@
 """A run's directory: who may write into it, its config.json, and what a failure leaves there."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -10,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..backend import to_numpy
 from ..whole_file import write_whole
 from .archive import read_archive, write_archive
 from .checkpoint import ROOM, newest, steps
-from .configuration import PARTS, differences
+from .configuration import differences, digest_of_parts
 from .log import read_log
+from .snapshot import read_parameters, written_parameters
 from .step import derive, leaves_of, refilled
 
 try:
@@ -84,13 +83,18 @@ def write_config(directory, config):
     write_whole(Path(directory) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
+def events_of(directory):
+    """What the run in ``directory`` has logged; ``archive.Damaged`` for a log that is."""
+    path = Path(directory) / LOG
+    return read_log(path) if path.exists() else []
+
+
 def finished(directory):
     """The events of the run in ``directory`` if it has come to its end, otherwise None.
 
     ``archive.Damaged`` for a log that is.  Its last line is not enough: the checkpoint comes after it.
     """
-    path = Path(directory) / LOG
-    events = read_log(path) if path.is_file() else []
+    events = events_of(directory)
     if not events or events[-1]["event"] != "done":
         return None
     return events if events[-1]["step"] in dict(steps(directory)) else None
@@ -115,16 +119,10 @@ def read_config(directory):
     return found
 
 
-def digest(config):
-    """SHA-256 of the settings that ``config``, what config.json holds, has of the three parts."""
-    text = json.dumps({part: config.get(part) for part in PARTS}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def newest_fitting(directory, skip_damaged=False):
     """``checkpoint.newest``; RunRefused unless it was made with the settings that config.json holds now."""
     found = newest(directory, skip_damaged=skip_damaged)
-    if found is not None and found.facts.get("settings") != digest(read_config(directory)):
+    if found is not None and found.facts.get("settings") != digest_of_parts(read_config(directory)):
         raise RunRefused(
             f"{found.path} was made with other settings than {Path(directory) / CONFIG} has now; "
             "undo what was changed there, or begin another run"
@@ -156,7 +154,7 @@ def keep_failure(directory, params, parts, step, shards):
 
     ``parts``: of each process of the group, what ``batches_and_states`` gave.
     """
-    arrays = {f"parameters/{name}": to_numpy(value) for name, value in params.items()}
+    arrays = written_parameters(params)
     for part in parts:
         arrays |= part
     return write_archive(Path(directory) / "failure.npz", arrays, {"step": step, "shards": shards})
@@ -169,7 +167,7 @@ def replay(directory, model, task, settings):
     """
     arrays, facts = read_archive(Path(directory) / "failure.npz")
     params = model.init(np.random.default_rng(0))
-    params.assign({name: backend.asarray(arrays[f"parameters/{name}"]) for name in params})
+    read_parameters(params, arrays)
     found = []
     for k in range(facts["shards"]):
         like = task.batch(np.random.default_rng(0), 1, dtype=model.dtype)

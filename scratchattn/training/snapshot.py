@@ -2,8 +2,22 @@
 
 from .. import backend
 from ..backend import to_numpy
-from .run_directory import digest
+from .configuration import digest_of_parts
 from .step import leaves_of, refilled
+
+
+def written_parameters(params):
+    """name -> array of a file that ``read_parameters`` reads."""
+    return {f"parameters/{name}": to_numpy(value) for name, value in params.items()}
+
+
+def read_parameters(params, arrays, select="last"):
+    """Overwrite ``params`` with the last ones in ``arrays``; ``select`` "best": the best, if there are."""
+    if select == "best" and "best" in arrays:
+        with params.overwriting() as flat:
+            flat[...] = backend.asarray(arrays["best"])
+    else:
+        params.assign({name: backend.asarray(arrays[f"parameters/{name}"]) for name in params})
 
 
 def packed(trainer):
@@ -19,7 +33,7 @@ def packed(trainer):
         states |= other_states
         if "rngs" in place:
             place = {"rngs": place["rngs"] | other_place["rngs"]}
-    arrays = {f"parameters/{name}": to_numpy(value) for name, value in trainer.params.items()}
+    arrays = written_parameters(trainer.params)
     arrays |= {f"optimiser/{name}": to_numpy(value) for name, value in trainer.optimiser.state.items()}
     arrays |= states
     if trainer.best_flat is not None:
@@ -30,7 +44,7 @@ def packed(trainer):
         "optimiser_steps": trainer.optimiser.steps,
         "place": place,
         "piece": trainer.piece if within else None,
-        "settings": digest(trainer.config),
+        "settings": digest_of_parts(trainer.config),
         "drawn_stage": trainer.drawn_stage,
         **{name: getattr(trainer, name) for name in _PLAIN},
     }
@@ -43,9 +57,7 @@ _PLAIN = ("stage", "sums", "count", "best", "best_step", "worse", "ended")
 def unpack(trainer, found):
     """Make ``trainer``, freshly begun, what ``packed`` saw; ``found`` is a Checkpoint."""
     arrays, facts = found.arrays, found.facts
-    with trainer.params.overwriting():
-        for name, value in trainer.params.items():
-            value[...] = backend.asarray(arrays[f"parameters/{name}"])
+    read_parameters(trainer.params, arrays)
     for name, value in trainer.optimiser.state.items():
         value[...] = backend.asarray(arrays[f"optimiser/{name}"])
     trainer.optimiser.steps = facts["optimiser_steps"]
