@@ -250,23 +250,22 @@ class Trainer:
 
     def _end(self):
         """The test split is read once, with the parameters that were selected; their digest ends the log."""
-        found = self._measured(self.task, self.selected(), "test")
+        params = self.selected()
+        found = self._measured(self.task, params, "test")
         chosen = self.best_step if self.settings.select == "best" else self.step
         self.log.add("test", step=self.step, seconds=self.seconds(), of_step=chosen, **found)
-        digest = hashlib.sha256(to_numpy(self.selected().flat).tobytes()).hexdigest()
+        digest = hashlib.sha256(to_numpy(params.flat).tobytes()).hexdigest()
         self.log.add("done", step=self.step, seconds=self.seconds(), sha256=digest)
         self.ended = True
 
     def _stop(self):
         """Asked to end: save, and say how to go on."""
         self.log.add("stopped", step=self.step, seconds=self.seconds())
+        stopped = f"stopped after step {self.step}"
         if self.directory is None:
-            raise Interrupted(f"stopped after step {self.step}; nothing was saved, as there is no directory")
+            raise Interrupted(f"{stopped}; nothing was saved, as there is no directory")
         self.save()
-        raise Interrupted(
-            f"stopped after step {self.step} and saved; go on with: scratchattn train --resume "
-            f"{self.directory}"
-        )
+        raise Interrupted(f"{stopped} and saved; go on with: scratchattn train --resume {self.directory}")
 
     def _fail(self, loss, batches):
         """What is not finite, where it was first, and all that is needed to see it again."""
