@@ -38,10 +38,24 @@ def refuse_repeats(name, permutation):
             raise ValueError(f"{name} must hold each of 0..{n - 1} once, got {found}")
 
 
-def refuse_no_number(name, value):
-    """TypeError unless ``value`` is None or a number; ``name`` says whose it is."""
-    if value is not None and (not isinstance(value, (int, float)) or type(value) is bool or value != value):
-        raise TypeError(f"{name} must be None or a number, got {value!r}")
+def refuse_no_number(name, value, *, or_none=False):
+    """TypeError unless ``value`` is a number, or None if that may be; ``name`` says whose it is."""
+    if or_none and value is None:
+        return
+    if not _is_number(value) or value != value:
+        raise TypeError(f"{name} must be {'None or ' * or_none}a number, got {value!r}")
+
+
+def refuse_not_positive(name, value):
+    """TypeError unless ``value`` is a number, ValueError unless it is finite and above zero."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and type(value) is not bool
 
 
 def refuse_no_rate(name, value):
@@ -64,11 +78,7 @@ def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
         if value < least:
             raise ValueError(f"{who}: {name} must be at least {least}, got {value}")
     for name in positive:
-        value = getattr(settings, name)
-        if not isinstance(value, (int, float)) or type(value) is bool:
-            raise TypeError(f"{who}: {name} must be a number, got {value!r}")
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{who}: {name} must be positive and finite, got {value!r}")
+        refuse_not_positive(f"{who}: {name}", getattr(settings, name))
     for name, allowed in dict(one_of).items():
         if getattr(settings, name) not in allowed:
             raise ValueError(f"{who}: {name} must be one of {list(allowed)}, got {getattr(settings, name)!r}")

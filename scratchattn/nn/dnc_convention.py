@@ -10,7 +10,7 @@ through memory masking, de-allocation, and link distribution sharpness control",
 from dataclasses import dataclass
 
 from ..ops.dnc_read_weighting import ORDERS
-from ..refusals import check_settings
+from ..refusals import check_settings, refuse_no_number
 from ..similarity import FORMS
 
 CHOICES = {
@@ -58,8 +58,7 @@ class DNCConvention:
         check_settings(self, positive=("eps",), one_of=CHOICES, flags=_FLAGS)
         for name in ("mask_min", "allocation_eps"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or type(value) is bool:
-                raise TypeError(f"DNCConvention: {name} must be a number, got {value!r}")
+            refuse_no_number(f"DNCConvention: {name}", value)
             if not 0 <= value < 1:
                 raise ValueError(f"DNCConvention: {name} must be at least 0 and below 1, got {value!r}")
 

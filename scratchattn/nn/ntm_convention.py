@@ -79,11 +79,10 @@ class NTMConvention:
 
     def __post_init__(self):
         check_settings(self, positive=("eps",), one_of=CHOICES)
-        refuse_no_number("NTMConvention: softplus_threshold", self.softplus_threshold)
+        refuse_no_number("NTMConvention: softplus_threshold", self.softplus_threshold, or_none=True)
         for name in ("offset", *_NOT_NEGATIVE):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or type(value) is bool or value != value:
-                raise TypeError(f"NTMConvention: {name} must be a number, got {value!r}")
+            refuse_no_number(f"NTMConvention: {name}", value)
             if name in _NOT_NEGATIVE and value < 0:
                 raise ValueError(f"NTMConvention: {name} must not be negative, got {value!r}")
         if self.smoothing >= 1:

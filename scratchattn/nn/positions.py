@@ -39,6 +39,7 @@ from .. import backend
 from ..op import Variant
 from ..ops.arithmetic import add
 from ..ops.shaping import reshape
+from ..refusals import refuse_not_positive
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 LABML = "labmlai/annotated_deep_learning_paper_implementations"
@@ -110,7 +111,7 @@ def alibi_slopes(heads, *, exponent=8.0, dtype="float64"):
     Where heads is not a power of two: those of the next power below, then every other one of twice as many.
     """
     _check_sizes("alibi_slopes", heads=heads)
-    _check_positive("alibi_slopes", "exponent", exponent)
+    refuse_not_positive("alibi_slopes: exponent", exponent)
     below = 1 << max(heads.bit_length() - 1, 0)
     steps = [i / below for i in range(1, below + 1)] + [i / (2 * below) for i in range(1, 2 * below, 2)]
     return backend.asarray([2.0 ** (-exponent * step) for step in steps[:heads]], dtype=dtype)
@@ -153,7 +154,7 @@ def _sinusoids(
 
 def _sines_and_cosines(who, length, start, base, pairs, parts):
     """Of p base^(-i / parts), i < pairs: (length, pairs) each, in float64."""
-    _check_positive(who, "base", base)
+    refuse_not_positive(f"{who}: base", base)
     if start + length > 2**31:
         raise ValueError(f"{who}: positions must be below 2^31, got {start + length - 1}")
     with localcontext() as context:
@@ -184,10 +185,3 @@ def _check_sizes(who, **sizes):
             raise TypeError(f"{who}: {name} must be an int, got {size!r}")
         if size < 0:
             raise ValueError(f"{who}: {name} must be at least 0, got {size}")
-
-
-def _check_positive(who, name, value):
-    if not isinstance(value, (int, float)) or type(value) is bool:
-        raise TypeError(f"{who}: {name} must be a number, got {value!r}")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{who}: {name} must be positive and finite, got {value!r}")

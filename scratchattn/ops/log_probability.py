@@ -57,7 +57,7 @@ def gaussian_log_probability_forward(mean, deviation, action, *, clip=None):
     for a deviation that is not positive (on NumPy).
     """
     xp = array_module(mean, deviation, action)
-    refuse_no_number("gaussian_log_probability: clip", clip)
+    refuse_no_number("gaussian_log_probability: clip", clip, or_none=True)
     if clip is not None and not clip > 0:
         raise ValueError(f"gaussian_log_probability: clip must be None or positive, got {clip!r}")
     refuse_where(

@@ -172,7 +172,7 @@ def softmax_attention_loops(
 
 def _check(rate, dropout_keep, keep_means, **numbers):
     for name, value in numbers.items():
-        refuse_no_number(f"softmax_attention: {name}", value)
+        refuse_no_number(f"softmax_attention: {name}", value, or_none=True)
     soft_cap, penalty = numbers["soft_cap"], numbers["penalty"]
     for message, right in {
         f"soft_cap must be None or positive, got {soft_cap!r}": soft_cap is None or soft_cap > 0,

@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass
 
-from ..refusals import check_settings
+from ..refusals import check_settings, refuse_no_number
 from .curriculum import stages
 from .optimisers import OPTIMISERS
 from .schedules import SCHEDULES
@@ -92,14 +92,12 @@ class Settings:
             one_of={"optimiser": OPTIMISERS, "schedule": SCHEDULES, "select": ("last", "best")},
         )
         for name in ("clip", "clip_norm", "clip_outputs", "decay"):
-            _refuse_unless(_is_number(getattr(self, name)), self, name, "a number")
-            _refuse_unless(getattr(self, name) >= 0, self, name, "at least 0", ValueError)
+            refuse_no_number(f"Settings: {name}", getattr(self, name))
+            _refuse_unless(getattr(self, name) >= 0, self, name, "at least 0")
         for name in ("curriculum_below", "stop_at"):
-            value = getattr(self, name)
-            _refuse_unless(value is None or _is_number(value), self, name, "None or a number")
-        _refuse_unless(self.decay <= 1, self, "decay", "from 0 to 1", ValueError)
-        _refuse_unless(self.batch % self.shards == 0, self, "batch", f"a multiple of shards, {self.shards}",
-                       ValueError)  # fmt: skip
+            refuse_no_number(f"Settings: {name}", getattr(self, name), or_none=True)
+        _refuse_unless(self.decay <= 1, self, "decay", "from 0 to 1")
+        _refuse_unless(self.batch % self.shards == 0, self, "batch", f"a multiple of shards, {self.shards}")
         stages(self.curriculum)
         self._complete()
 
@@ -113,10 +111,10 @@ class Settings:
             elif value is not None:
                 if name not in known:
                     raise ValueError(f"Settings: the optimiser {self.optimiser} has no {name}, got {value!r}")
-                _refuse_unless(_is_number(value), self, name, "a number")
+                refuse_no_number(f"Settings: {name}", value)
                 allowed = value >= 0 if name in ("eps", "weight_decay") else 0 <= value < 1
                 span = "at least 0" if name in ("eps", "weight_decay") else "at least 0 and below 1"
-                _refuse_unless(allowed, self, name, span, ValueError)
+                _refuse_unless(allowed, self, name, span)
 
     def make_optimiser(self, params):
         """The optimiser of these settings for ``params``."""
@@ -124,10 +122,6 @@ class Settings:
         return OPTIMISERS[self.optimiser](params, learning_rate=self.learning_rate, **own)
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and type(value) is not bool and value == value
-
-
-def _refuse_unless(holds, settings, name, expected, error=TypeError):
+def _refuse_unless(holds, settings, name, expected):
     if not holds:
-        raise error(f"Settings: {name} must be {expected}, got {getattr(settings, name)!r}")
+        raise ValueError(f"Settings: {name} must be {expected}, got {getattr(settings, name)!r}")
