@@ -39,7 +39,7 @@ _DROPPED_CALLS = frozenset(
 )
 _OTHER_CALLS = {"max": "min", "min": "max", "tril": "triu", "triu": "tril"}
 _OTHER_CALLS |= {"zeros_like": "ones_like", "ones_like": "zeros_like", "any": "all", "all": "any"}
-_SYMMETRIC = frozenset("array_module isinstance max min stretched both".split())
+_SYMMETRIC = frozenset("add array_module isinstance max min multiply stretched both".split())
 _NOT_VALUES = frozenset(("xp", "math", "np"))
 
 

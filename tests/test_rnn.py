@@ -9,15 +9,20 @@ from adjoint import is_the_adjoint
 
 import scratchattn as sa
 from gradcheck.subject import distance
+from scratchattn.fused.gru import gru_sequence
 from scratchattn.fused.lstm import lstm_sequence
 from scratchattn.models import RNN
-from scratchattn.models.rnn import RNNState
-from scratchattn.nn.lstm import lstm, lstm_shapes
+from scratchattn.models.rnn import LAYERS, RNNState
+from scratchattn.nn.gru import gru_shapes
+from scratchattn.nn.lstm import lstm_shapes
 from scratchattn.nn.reversal import backwards
 from scratchattn.tasks import Copy
 from scratchattn.training import RMSprop, Settings, train
 
 EVERY = [(cell, both) for cell in ("tanh", "lstm", "gru") for both in (False, True)]
+
+
+resets = pytest.mark.parametrize("reset", ["before", "after"])
 
 
 def model(**settings):
@@ -107,8 +112,7 @@ def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(c
         assert distance(a, b) <= 1e-12
 
 
-@pytest.mark.parametrize("cell, engine", [("tanh", "reference"), ("gru", "reference"), ("lstm", "reference"),
-                                          ("lstm", "fused")])  # fmt: skip
+@pytest.mark.parametrize("cell, engine", LAYERS)
 def test_chunks_equal_the_whole_and_a_step_is_a_sequence_of_one(cell, engine):
     rnn, tolerance = model(cell=cell, engine=engine), 1e-12 if engine == "fused" else 0.0
     params, xs = rnn.init(np.random.default_rng(0)), inputs(t=7)
@@ -127,9 +131,9 @@ def test_chunks_equal_the_whole_and_a_step_is_a_sequence_of_one(cell, engine):
         assert distance(a, b) <= 1e-12
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_both_engines_agree_through_the_model(both):
-    fused, reference = (model(both_directions=both, engine=e) for e in ("fused", "reference"))
+@pytest.mark.parametrize("cell, both", [(c, both) for c, both in EVERY if c != "tanh"])
+def test_both_engines_agree_through_the_model(cell, both):
+    fused, reference = (model(cell=cell, both_directions=both, engine=e) for e in ("fused", "reference"))
     params, xs = fused.init(np.random.default_rng(0)), inputs()
     (a, pull_a), (b, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
     u = np.random.default_rng(1).normal(size=a.shape)
@@ -138,15 +142,36 @@ def test_both_engines_agree_through_the_model(both):
         assert distance(x, y) <= 1e-12, name
 
 
-def test_the_fused_layer_equals_the_steps_through_a_saturated_hundred():
-    rng = np.random.default_rng(0)
-    weights = [4 * rng.normal(size=shape) for shape in lstm_shapes(5, 6).values()]
-    primals = [rng.normal(size=(100, 3, 5)), *rng.normal(size=(2, 3, 6)), *weights]
-    found, pull = sa.vjp(lambda *a: lstm_sequence(*a), *primals)
-    expected, pull_expected = sa.vjp(lambda *a: lstm(*a), *primals)
+def equals_its_steps(layer, primals, **params):
+    """Outputs and gradients of a fused layer are those of its composition."""
+    rng = np.random.default_rng(1)
+    found, pull = sa.vjp(lambda *a: tuple(layer(*a, **params)), *primals)
+    expected, pull_expected = sa.vjp(lambda *a: tuple(layer.equals(*a, **params)), *primals)
     u = [rng.normal(size=y.shape) for y in found]
     pairs = zip([*found, *pull(*u)], [*expected, *pull_expected(*u)], strict=True)
     assert all(distance(a, b) <= 1e-12 for a, b in pairs)
+
+
+def test_the_fused_lstm_equals_its_steps_through_a_saturated_hundred(rng):
+    weights = [4 * rng.normal(size=shape) for shape in lstm_shapes(5, 6).values()]
+    equals_its_steps(lstm_sequence, [rng.normal(size=(100, 3, 5)), *rng.normal(size=(2, 3, 6)), *weights])
+
+
+@resets
+@pytest.mark.parametrize("update", ["keeps", "takes"])
+def test_the_fused_gru_equals_its_steps_through_a_hundred(rng, reset, update):
+    weights = [rng.normal(size=shape) for shape in gru_shapes(5, 6, two_biases=True).values()]
+    primals = [rng.normal(size=(100, 3, 5)), rng.normal(size=(3, 6)), *weights]
+    equals_its_steps(gru_sequence, primals, reset=reset, update=update)
+
+
+@resets
+@pytest.mark.parametrize("end", [1.0, -1.0])
+def test_a_state_that_rests_at_one_keeps_the_digits_of_its_gradients(rng, reset, end):
+    """What is kept and what is new differ by 1e-20 there: a plain difference of the two would be zero."""
+    weights = [rng.normal(size=shape) for shape in gru_shapes(2, 3, two_biases=True).values()]
+    weights[2][6:] += 25.0 * end
+    equals_its_steps(gru_sequence, [rng.normal(size=(1, 2, 2)), np.full((2, 3), end), *weights], reset=reset)
 
 
 @pytest.mark.parametrize("cell, both", EVERY)
@@ -228,12 +253,32 @@ def test_pytorchs_network_of_two_layers(cell, both):
     assert distance(outputs, shown @ params["output_weights"] + params["output_bias"]) <= 1e-12
 
 
+@pytest.mark.peers
+def test_pytorchs_gru_with_its_two_biases(rng):
+    torch = pytest.importorskip("torch")
+    weights = [rng.normal(size=shape) for shape in gru_shapes(3, 4, two_biases=True).values()]
+    xs, hidden, u = rng.normal(size=(6, 2, 3)), rng.normal(size=(2, 4)), rng.normal(size=(6, 2, 4))
+    net = torch.nn.GRU(3, 4).double()
+    own = (net.weight_ih_l0, net.weight_hh_l0, net.bias_ih_l0, net.bias_hh_l0)
+    with torch.no_grad():
+        for parameter, value in zip(own, weights, strict=True):
+            parameter.copy_(torch.from_numpy(value.T.copy()))
+    leaves = [torch.from_numpy(a.copy()).requires_grad_() for a in (xs, hidden[None])]
+    theirs = net(*leaves)[0]
+    expected = torch.autograd.grad(theirs, [*leaves, *own], torch.from_numpy(u))
+    shown, pull = sa.vjp(lambda *a: gru_sequence(*a, reset="after").shown, xs, hidden, *weights)
+    assert distance(shown, theirs.detach().numpy()) <= 1e-12
+    for a, b in zip(pull(u), expected, strict=True):
+        b = b.numpy()
+        assert distance(a, b[0] if b.shape[0] == 1 else b if b.ndim == 3 else b.T) <= 1e-12
+
+
 @pytest.mark.parametrize(
     "settings, told",
     [
         ({"cell": "elman"}, "cell must be one of"),
         ({"engine": "fast"}, "engine must be one of"),
-        ({"cell": "gru", "engine": "fused"}, "the cell gru runs by engine='reference' only"),
+        ({"cell": "tanh", "engine": "fused"}, "the cell tanh runs by engine='reference' only"),
         ({"layers": 0}, "layers must be at least 1, got 0"),
     ],
 )
@@ -249,10 +294,13 @@ def test_a_step_in_both_directions_is_refused():
         rnn.step(params, rnn.initial_state(params, 3), inputs()[0])
 
 
-def test_axes_before_time_are_refused():
-    weights = [np.zeros(shape) for shape in lstm_shapes(3, 2).values()]
-    with pytest.raises(ValueError, match=r"lstm_sequence: x must have the axes \(t,b,d\) and no others"):
-        lstm_sequence(np.zeros((2, 4, 3, 3)), *np.zeros((2, 3, 2)), *weights)
+@pytest.mark.parametrize(
+    "layer, states, shapes", [(lstm_sequence, 2, lstm_shapes), (gru_sequence, 1, gru_shapes)]
+)
+def test_axes_before_time_are_refused(layer, states, shapes):
+    weights = [np.zeros(shape) for shape in shapes(3, 2).values()]
+    with pytest.raises(ValueError, match=rf"{layer.name}: x must have the axes \(t,b,d\) and no others"):
+        layer(np.zeros((2, 4, 3, 3)), *np.zeros((states, 3, 2)), *weights)
 
 
 @pytest.mark.parametrize("cell, both", EVERY)

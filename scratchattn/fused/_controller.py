@@ -109,17 +109,17 @@ def step(xp, tw, v, f, recurrent_weights, sizes):
 def slopes(xp, tw, f, g, sizes):
     """Slopes of all gates, from exponentials and not from values that have rounded to one."""
     if not sizes.recurrent:
-        _tanh_slopes(xp, tw, f.sums, g.slopes)
+        tanh_slopes(xp, tw, f.sums, g.slopes)
         return
-    for now in _blocks(f.sums):
+    for now in blocks(f.sums):
         tw.rising_slope(f.exponentials[now], f.gates[now], g.slopes[now])
         g.slopes[now, 3] *= 4
-    _tanh_slopes(xp, tw, f.cell[1:], g.shown_slopes)
+    tanh_slopes(xp, tw, f.cell[1:], g.shown_slopes)
 
 
-def _tanh_slopes(xp, tw, z, out):
+def tanh_slopes(xp, tw, z, out):
     """tanh'(z) = 4 e / (1 + e)^2 with e = exp(-2 |z|)."""
-    for now in _blocks(z):
+    for now in blocks(z):
         e = out[now]
         tw.magnitude(z[now], e)
         e *= -2
@@ -130,7 +130,7 @@ def _tanh_slopes(xp, tw, z, out):
         e /= s
 
 
-def _blocks(array):
+def blocks(array):
     """Slices of the first axis, a few steps each, so that a block fits a cache."""
     block = max(1, 2**14 // max(1, prod(array.shape[1:])))
     return [slice(start, start + block) for start in range(0, array.shape[0], block)]

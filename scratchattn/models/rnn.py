@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import backend
+from ..fused.gru import gru_sequence
 from ..fused.lstm import lstm_sequence
 from ..nn.gru import gru, gru_shapes
 from ..nn.linear import linear
@@ -38,6 +39,7 @@ LAYERS = {
     ("lstm", "reference"): lstm,
     ("lstm", "fused"): lstm_sequence,
     ("gru", "reference"): gru,
+    ("gru", "fused"): gru_sequence,
 }
 
 
@@ -65,7 +67,7 @@ class RNN:
     both_directions: bool = False
     """A second part of every layer reads from the end to the start; then nothing runs step by step."""
     engine: str = "auto"
-    """"fused", which there is of the LSTM, or "reference"; "auto": "fused" where there is one."""
+    """"fused", which there is of LSTM and GRU, or "reference"; "auto": "fused" where there is one."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
 

@@ -80,7 +80,7 @@ def gru_cell_forward(
     ValueError unless ``reset`` is "before" or "after" and ``update`` "keeps" or "takes".
     """
     xp = array_module(x, hidden, input_weights, hidden_weights, bias, hidden_bias)
-    _check(reset, update)
+    refuse_other_conventions("gru_cell", reset, update)
     h, before = hidden.shape[-1], reset == "before"
     (gate_weights, candidate_weights), (c_gates, c_candidate) = (
         _parted(a, h) for a in (hidden_weights, hidden_bias)
@@ -183,11 +183,11 @@ def _around(xp, hidden, a):
     return level, hidden - level, xp.where(above, -short, xp.where(below, short, candidate)), slope
 
 
-def _check(reset, update):
+def refuse_other_conventions(who, reset, update):
     if reset not in ("before", "after"):
-        raise ValueError(f"gru_cell: reset must be 'before' or 'after', got {reset!r}")
+        raise ValueError(f"{who}: reset must be 'before' or 'after', got {reset!r}")
     if update not in ("keeps", "takes"):
-        raise ValueError(f"gru_cell: update must be 'keeps' or 'takes', got {update!r}")
+        raise ValueError(f"{who}: update must be 'keeps' or 'takes', got {update!r}")
 
 
 # ---- evidence ---------------------------------------------------------------
