@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from adjoint import flat, is_the_adjoint
+from adjoint import flat
 from dnc_machines import CONVENTIONS as DNC_MACHINES
 from dnc_machines import machine
 
@@ -19,8 +19,8 @@ from scratchattn.models.ntm_start import NTMStart
 from scratchattn.nn.dnc_cell import DNCState, dnc_shapes, dnc_start, dnc_step, dnc_weights
 from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
-from scratchattn.nn.ntm_cell import NTMState, NTMWeights, head_parameters, ntm_sequence, ntm_shapes, ntm_step
-from scratchattn.nn.ntm_convention import NTMConvention
+from scratchattn.nn.ntm_cell import ntm_sequence
+from scratchattn.nn.ntm_convention import NTMConvention, convention_of
 from scratchattn.report.conventions import conventions_page
 
 EVERY = pytest.mark.parametrize("name", PRESETS)
@@ -82,7 +82,7 @@ def test_every_word_of_a_preset_is_real(name):
         ({"ntm": {"heads": "sideways"}}, "heads must be one of"),
         ({"ntm": {"head": "in_turn"}}, "unexpected keyword argument 'head'"),
         ({"dnc": {"strength": "relu"}}, "strength must be one of"),
-        ({"ntm_start": {"reads": "zeros"}}, "reads must be one of"),
+        ({"ntm_start": {"reads": "one_hot"}}, "reads must be one of"),
         ({"dnc": {}, "dnc_start": {"usages": 0.0}}, "a DNCState has no"),
         ({"dnc_start": {"usage": 0.0}}, "starts what it has not"),
     ],
@@ -138,7 +138,7 @@ def test_wrong_values_are_named(call, told):
 
 def test_wrong_kinds_are_named():
     with pytest.raises(TypeError, match="no setting is called 'epsilon'; there are key, write_vector"):
-        ntm_step(*cell(), epsilon=1)
+        convention_of({"epsilon": 1})
     with pytest.raises(TypeError, match="NTMConvention: offset must be a number, got '1'"):
         NTMConvention(offset="1")
     with pytest.raises(TypeError, match="softplus_threshold must be None or a number"):
@@ -155,140 +155,6 @@ def test_the_page_follows_the_presets(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "new", new)
     row = "| `new` | somebody/something at abc: a.py | key relu | nothing | - | - |"
     assert row in conventions_page() and "- `new`: sings" in conventions_page()
-
-
-# ---- the cell ---------------------------------------------------------------
-
-
-def cell(reads=2, writes=2, *, batch=2, outputs_of="reads_and_controller", size=0.8, seed=0):
-    """x, an NTMState amid things, NTMWeights."""
-    rng = np.random.default_rng(seed)
-    i, o, h, w, n, s = 3, 2, 4, 3, 5, 3
-    shapes = ntm_shapes(i, o, h, w, reads, writes, s, "lstm", outputs_of != "controller")
-    named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
-    state = NTMState(
-        rng.normal(size=(batch, reads, w)), rng.normal(size=(batch, n, w)),
-        rng.dirichlet(np.ones(n), size=(batch, reads + writes)),
-        rng.normal(size=(batch, h)), rng.normal(size=(batch, h)),
-    )  # fmt: skip
-    return rng.normal(size=(batch, i)), state, NTMWeights(**named)
-
-
-def two_steps(x, *leaves, **convention):
-    xs = sa.stack(x, 0.5 * x)
-    return flat(ntm_sequence(xs, NTMState(*leaves[:5]), NTMWeights(*leaves[5:]), **convention))
-
-
-FELT = {
-    "key": "tanh", "write_vector": "tanh", "erase": "hard_sigmoid", "gate": "hard_sigmoid",
-    "strength": "oneplus", "sharpness": "relu", "softplus_threshold": 0.1, "heads": "in_turn",
-    "clip_heads": 0.4, "clip_outputs": 0.3, "form": "added", "eps": 0.5, "offset": 0.3, "smoothing": 0.2,
-    "layout": "plus_to_minus", "boundary": "zero", "denominator_eps": 0.3, "base_eps": 0.2,
-    "write_order": "sequential",
-}  # fmt: skip
-MORE = [
-    *[("key", word) for word in ("sigmoid", "relu", "unit_interval")],
-    *[("write_vector", word) for word in ("sigmoid", "relu", "unit_interval")],
-    *[("strength", word) for word in ("relu", "exp")],
-    *[("heads", "write_first"), ("layout", "fft"), ("write_order", "sum_of_erasures")],
-]
-
-
-@pytest.mark.parametrize("name, value", [*FELT.items(), *MORE])
-def test_every_switch_is_felt_and_its_backward_is_the_adjoint(name, value):
-    x, state, weights = cell()
-    plain, said = {"eps": 0.2}, {"eps": 0.2} | {name: value}
-    here, there = (two_steps(x, *state, *weights, **each) for each in (plain, said))
-    assert max(abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-4
-    assert all(np.isfinite(a).all() for a in there)
-    is_the_adjoint(lambda *leaves: two_steps(*leaves, **said), x, *state, *weights)
-
-
-def test_the_list_of_switches_is_whole():
-    others = {"outputs", "zero_gradient"}  # of another shape, and felt in a gradient alone: below
-    assert set(FELT) | others == set(NTMConvention.__dataclass_fields__)
-
-
-def test_the_gradient_by_a_row_without_length_is_a_switch():
-    memory = cell()[1].memory
-    memory[:, 1] = 0.0
-    found = []
-    for kind in ("formula", "zero"):
-        out, pull = sa.vjp(lambda m, kind=kind: step_from(m, kind), memory)
-        found.append(pull(*[np.ones(a.shape) for a in out])[0])
-    assert abs(found[0] - found[1])[:, 1].max() > 1e-3
-
-
-def step_from(memory, zero_gradient):
-    x, state, weights = cell()
-    said = {"zero_gradient": zero_gradient, "eps": 1e-2}
-    y, new = ntm_step(x, state._replace(memory=memory), weights, **said)
-    return y, new.reads, new.memory, new.weightings
-
-
-@NTMS
-@pytest.mark.parametrize("reads, writes", [(1, 1), (3, 2), (1, 3)])
-def test_the_backward_of_a_named_cell_is_the_adjoint(name, reads, writes):
-    said = ntm_settings(name)
-    x, state, weights = cell(reads, writes, outputs_of=said.get("outputs"))
-    is_the_adjoint(lambda *leaves: two_steps(*leaves, **said), x, *state, *weights)
-
-
-def squashed(raw, **said):
-    """What heads are told, of one read and one write head over rows of width one: by name."""
-    state = NTMState(np.zeros((1, 1, 1)), np.zeros((1, 2, 1)), np.zeros((1, 2, 2)))
-    return head_parameters(raw[None], state, NTMConvention(**said))._asdict()
-
-
-def test_every_squashing_is_what_its_name_says():
-    raw = np.array([-3.0, 0.4, -0.3, 0.7, 4.0, -0.2, 0.9, -1.2, -0.5, 1.5, 0.1, 0.2, 0.3, 0.4, -0.6, 0.8])
-    key, write_vector, erase, gate, strength, sharpness = (
-        raw[:2],
-        raw[2],
-        raw[3],
-        raw[4:6],
-        raw[6:8],
-        raw[8:10],
-    )
-    words = {
-        "identity": lambda x: x, "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-        "relu": lambda x: np.maximum(x, 0), "unit_interval": lambda x: np.clip(x, 0, 1),
-        "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1), "softplus": lambda x: np.log(1 + np.exp(x)),
-        "oneplus": lambda x: 1 + np.log(1 + np.exp(x)), "exp": np.exp,
-    }  # fmt: skip
-
-    def same(name, value, **said):
-        assert np.allclose(squashed(raw, **said)[name].ravel(), value, rtol=1e-14, atol=0), (name, said)
-
-    for word in ("identity", "tanh", "sigmoid", "relu", "unit_interval"):
-        same("key", words[word](key), key=word)
-        same("write_vector", words[word](write_vector), write_vector=word)
-    for word in ("sigmoid", "hard_sigmoid"):
-        same("erase", words[word](erase), erase=word)
-        same("gate", words[word](gate), gate=word)
-    for word in ("softplus", "oneplus", "relu", "exp"):
-        same("strength", words[word](strength), strength=word)
-    for word in ("softplus", "relu"):
-        same("sharpness", 1 + words[word](sharpness), sharpness=word)
-    same("strength", [0.9, words["softplus"](-1.2)], softplus_threshold=0.5)
-    same("strength", [1.9, words["oneplus"](-1.2)], softplus_threshold=0.5, strength="oneplus")
-    same("sharpness", [1 + words["softplus"](-0.5), 2.5], softplus_threshold=0.5)
-    clipped = squashed(np.clip(raw, -0.35, 0.35))
-    assert all((clipped[name] == x).all() for name, x in squashed(raw, clip_heads=0.35).items())
-    assert squashed(raw, gate="hard_sigmoid")["complement"] is None  # a sigmoid's would not be its complement
-
-
-def test_outputs_are_clipped_on_both_sides():
-    plain, clipped = (ntm_step(*cell(), **said)[0] for said in ({}, {"clip_outputs": 0.3}))
-    assert plain.min() < -0.3 and plain.max() > 0.3 and (clipped == np.clip(plain, -0.3, 0.3)).all()
-
-
-def test_heads_in_turn_see_what_those_before_them_wrote():
-    """Read, write, read, write, write: only the first of each kind see the memory that the step found."""
-    x, state, weights = cell(2, 3, size=0.5)
-    turns, together = (ntm_step(x, state, weights, heads=order)[1] for order in ("in_turn", "together"))
-    apart = abs(turns.weightings - together.weightings).max(axis=(0, 2))
-    assert (apart[[0, 2]] < 1e-15).all() and (apart[[1, 3, 4]] > 1e-6).all()
 
 
 # ---- the model --------------------------------------------------------------

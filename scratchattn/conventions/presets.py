@@ -7,7 +7,7 @@ _TANH_WORDS = {"key": "tanh", "write_vector": "tanh"}
 _LEARNED = {"memory": "learned", "weightings": "learned", "reads": "learned", "controller": "learned"}
 _LEARNED_TANH = {
     "memory": "learned_tanh",
-    "weightings": "learned",
+    "weightings": "learned_falling",
     "reads": "learned_tanh",
     "controller": "learned_tanh",
 }
@@ -27,12 +27,13 @@ _ALL = (
         "arXiv:1410.5401 and Nature 538 (2016) 471; the paper that another op names",
         files=("section 3", "Methods"),
         variant="paper",
-        ntm={},
+        ntm={"heads": "write_first"},
         ntm_start=_LEARNED,
         dnc={},
         not_covered=(
-            "the NTM paper gives domains and no squashings, and no order of reading and writing: "
-            "those are the defaults here",
+            "the NTM paper gives domains and, but for the shift, no squashings, nor what outputs are made "
+            "of: those are the defaults here",
+            "a write head addresses the memory that it finds; M_t, as equation 5 prints, is not there yet",
         ),
     ),
     Preset(
@@ -51,7 +52,6 @@ _ALL = (
         not_covered=(
             "three shifts and no other number",
             "a controller of several LSTM layers",
-            "heads in any order: here as in ntm/aio.py, reading and writing in turn",
             "outputs are after a sigmoid",
         ),
     ),
@@ -70,7 +70,7 @@ _ALL = (
         },
         not_covered=(
             "a controller of several LSTM layers",
-            "its other starts of the memory, random and learned through a tanh",
+            "to the forget gate of its LSTM one is added",
         ),
     ),
     Preset(
@@ -126,7 +126,9 @@ _ALL = (
         files=("ntm.py", "head.py", "model.py"),
         commit="7295435",
         variant="shawntan",
-        not_covered=("read heads move on from where the write head was, and read what it wrote",),
+        ntm={**_TANH_WORDS, "heads": "read_last", "previous": "write_head", "outputs": "controller"},
+        ntm_start={"memory": "learned_unit_rows", "weightings": "learned", "before": "read"},
+        not_covered=("a controller without a state and no other", "one head of each kind"),
     ),
     Preset(
         "ntm_lasagne",
@@ -134,15 +136,50 @@ _ALL = (
         files=("ntm/heads.py", "ntm/layers.py", "ntm/similarities.py"),
         commit="65c950b",
         variant="ntm_lasagne",
-        not_covered=("the step writes and reads where the last one addressed, then controls and addresses",),
+        ntm={
+            "key": "unit_interval",
+            "write_vector": "unit_interval",
+            "erase": "hard_sigmoid",
+            "gate": "hard_sigmoid",
+            "strength": "relu",
+            "sharpness": "relu",
+            "activation": "relu",
+            "heads": "read_last",
+            "outputs": "controller",
+        },
+        ntm_start={
+            "memory": "learned",
+            "weightings": "one_hot",
+            "controller": "uniform",
+            "before": "write_and_read",
+        },
+        not_covered=(
+            "a step writes and reads where the last one addressed, then controls and addresses: here it ends "
+            "with that write and read, so that the last one's are one more",
+            "keys and write vectors are rectified in its examples, and clipped to 0..1 by default, as here",
+            "tanh, LSTM and GRU controllers of its own",
+        ),
     ),
     Preset(
         "fumin",
         "fumin/ntm",
-        files=("addressing.go",),
+        files=("addressing.go", "cntl1.go", "ntm.go"),
         commit="4cd7546",
         variant="fumin",
-        not_covered=("one weighting reads and writes; it moves by one number",),
+        ntm={
+            "write_vector": "sigmoid",
+            "strength": "exp",
+            "activation": "sigmoid",
+            "roles": "both",
+            "shift": "bounded_number",
+            "gradient_floor": 2.2e-16,
+            "outputs": "controller",
+        },
+        ntm_start={"memory": "learned", "weightings": "learned", "before": "read"},
+        not_covered=(
+            "a controller without a state and no other",
+            "where a head erases all but 1e-6 of a cell, its gradient by that is lost",
+        ),
     ),
     Preset(
         "deepmind_dnc",

@@ -67,7 +67,8 @@ class NTM:
     write_heads: int = 1
     """Heads that erase and write."""
     shifts: int = 3
-    """Offsets that a head can move by, an odd number: 3 is -1, 0, +1."""
+    """Offsets that a head can move by, an odd number: 3 is -1, 0, +1.  A convention whose heads move by one
+    number has none."""
     engine: str = "auto"
     """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" where the
     convention's cell is the default's, else "reference", which alone runs all of them."""
@@ -87,6 +88,7 @@ class NTM:
         check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
         if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
+        self.cell.check_heads(self.read_heads, self.write_heads)
         if self.engine == "fused" and not fusible:
             raise ValueError(
                 f"NTM: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
@@ -103,13 +105,16 @@ class NTM:
         said = {} if self.memory == "auto" else {"memory": self.memory}
         return NTMStart(**preset(self.convention).ntm_start | said)
 
-    heads = property(lambda self: self.read_heads + self.write_heads)
+    @property
+    def heads(self):
+        """How many weightings there are."""
+        return self.write_heads + (0 if self.cell.roles == "both" else self.read_heads)
 
     def shapes(self):
         """name -> shape of every parameter."""
         cell = ntm_shapes(
             self.inputs, self.outputs, self.units, self.width, self.read_heads, self.write_heads, self.shifts,
-            self.controller, self.cell.outputs != "controller",
+            self.controller, self.cell,
         )  # fmt: skip
         return cell | self.start.shapes(self)
 
@@ -126,9 +131,9 @@ class NTM:
         params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
         return params
 
-    def initial_state(self, params, batch):
-        """The state before the first step of ``batch`` sequences."""
-        return self.start.state(self, params, batch)
+    def initial_state(self, params, batch, **given):
+        """The state before the first step of ``batch`` sequences; ``given``: see ``NTMStart.state``."""
+        return self.start.state(self, params, batch, **given)
 
     def weights(self, params):
         """The parameters of the cell, by role."""

@@ -13,20 +13,26 @@ from functools import cache
 import numpy as np
 
 from .. import backend
-from ..backend import array_module
+from ..nn.linear import linear
 from ..nn.ntm_cell import NTMState
+from ..nn.ntm_heads import by_kind, head_parameters
+from ..op import REGISTRY
 from ..ops.axes import broadcast_to
-from ..ops.exponential import tanh
+from ..ops.exponential import sqrt, tanh
+from ..ops.memory_read import memory_read
+from ..ops.memory_write import memory_write
 from ..ops.softmax import softmax
 from ..refusals import check_settings
 
 TINY = 1e-6
-MEMORIES = ("constant", "uniform", "learned", "learned_tanh")
+_LEARNED = ("learned", "learned_tanh")
+MEMORIES = ("constant", "zeros", "inverse_size", "uniform", *_LEARNED, "learned_unit_rows")
 _CHOICES = {
     "memory": MEMORIES,
-    "weightings": ("learned", "zeros", "one_hot"),
-    "reads": ("learned", "learned_tanh", "normal", "constant"),
-    "controller": ("learned", "learned_tanh", "zeros"),
+    "weightings": ("learned", "learned_falling", "zeros", "constant", "one_hot", "simplex"),
+    "reads": (*_LEARNED, "zeros", "constant", "normal"),
+    "controller": (*_LEARNED, "zeros", "uniform"),
+    "before": ("nothing", "read", "write_and_read"),
 }
 
 
@@ -35,27 +41,35 @@ class NTMStart:
     """Settings of a start.  ValueError for others."""
 
     memory: str = "constant"
-    """"constant": 1e-6 everywhere; "uniform": fixed numbers in +-1 / sqrt(rows + width); "learned", from
-    1e-6; "learned_tanh": tanh of what is learned."""
+    """"constant": 1e-6 everywhere; "zeros"; "inverse_size": 1 / (rows width) everywhere; "uniform": fixed
+    numbers in +-1 / sqrt(rows + width); "learned", from 1e-6; "learned_tanh": tanh of what is learned;
+    "learned_unit_rows": learned, each row divided by its length."""
     weightings: str = "learned"
-    """"learned": softmax of logits; "zeros", which is no weighting: the first step keeps the gate's part
-    of it alone; "one_hot": row 0."""
+    """"learned": softmax of logits, which start on row 0; "learned_falling": the same from logits that fall
+    by one from row to row; "one_hot": row 0; "simplex": fixed random weightings.  "zeros" and "constant",
+    1e-6 everywhere, are no weightings: the first step keeps little but the gate's part."""
     reads: str = "learned"
-    """"learned"; "learned_tanh"; "normal": fixed numbers of deviation 0.01; "constant": 1e-6."""
+    """"learned"; "learned_tanh"; "zeros"; "constant": 1e-6; "normal": fixed numbers of deviation 0.01."""
     controller: str = "learned"
-    """Hidden units and cells of an LSTM: "learned"; "learned_tanh"; "zeros"."""
+    """Hidden units, and cells of an LSTM: "learned"; "learned_tanh"; "zeros"; "uniform": fixed numbers in
+    +-1 / sqrt(units)."""
+    before: str = "nothing"
+    """What heads do before the first step, where they start: "nothing"; "read", instead of ``reads``; or
+    "write_and_read", told to by the hidden units that the controller starts from."""
 
     def __post_init__(self):
         check_settings(self, one_of=_CHOICES)
 
     def shapes(self, ntm):
         """name -> shape of what is learned."""
-        kinds = {
-            "initial_reads": (self.reads, (ntm.read_heads, ntm.width)),
-            "initial_weightings": (self.weightings, (ntm.heads, ntm.rows)),
-        }
+        kinds = {"initial_reads": (self.reads, (ntm.read_heads, ntm.width))}
+        if self.before != "nothing":
+            kinds = {}
+        kinds["initial_weightings"] = (self.weightings, (ntm.heads, ntm.rows))
+        if ntm.controller == "lstm" or self.before == "write_and_read":
+            kinds["initial_hidden"] = (self.controller, (ntm.units,))
         if ntm.controller == "lstm":
-            kinds["initial_hidden"] = kinds["initial_cell"] = (self.controller, (ntm.units,))
+            kinds["initial_cell"] = (self.controller, (ntm.units,))
         kinds["initial_memory"] = (self.memory, (ntm.rows, ntm.width))
         return {name: shape for name, (kind, shape) in kinds.items() if kind.startswith("learned")}
 
@@ -65,49 +79,76 @@ class NTMStart:
         if self.weightings == "learned":  # on row 0
             values["initial_weightings"] = np.zeros((ntm.heads, ntm.rows))
             values["initial_weightings"][:, 0] = 5.0 + np.log(ntm.rows)
+        if self.weightings == "learned_falling":
+            values["initial_weightings"] = np.tile(np.arange(ntm.rows, 0.0, -1.0), (ntm.heads, 1))
         if self.memory == "learned":
             values["initial_memory"] = fixed(ntm.rows, ntm.width, "constant")
-        if self.memory == "learned_tanh":
+        if self.memory in ("learned_tanh", "learned_unit_rows"):
             values["initial_memory"] = fixed(ntm.rows, ntm.width, "uniform")
         return values
 
-    def state(self, ntm, params, batch):
-        """The NTMState of ``batch`` sequences."""
+    def state(self, ntm, params, batch, **given):
+        """The NTMState of ``batch`` sequences.
 
-        def each(array):
-            return broadcast_to(array, shape=(batch, *array.shape))
+        ``given``: name -> array that stands for what the settings say, of one sequence: memory (n, w), reads
+        (r, w), weightings (k, n), hidden (h), cell (h).  ValueError for another name or shape.
+        """
+        shapes = {
+            "memory": (ntm.rows, ntm.width),
+            "reads": (ntm.read_heads, ntm.width),
+            "weightings": (ntm.heads, ntm.rows),
+            "hidden": (ntm.units,),
+            "cell": (ntm.units,),
+        }
+        for name, array in given.items():
+            if shapes.get(name) != getattr(array, "shape", None):
+                expected = shapes.get(name, f"one of {', '.join(shapes)}")
+                came = getattr(array, "shape", type(array).__name__)
+                raise ValueError(f"NTMStart: {name} must be {expected}, got {came}")
 
-        def same(array):
-            array = backend.asarray(array.astype(ntm.dtype))
-            return array_module(array).broadcast_to(array, (batch, *array.shape))
+        def begun(name):
+            one = given[name] if name in given else self._one(ntm, params, name, shapes[name])
+            return broadcast_to(one, shape=(batch, *shapes[name]))
 
-        def given(kind, name, *shape):
-            if kind == "learned":
-                return each(params[name])
-            if kind == "learned_tanh":
-                return each(tanh(params[name]))
-            return same(np.zeros(shape) if kind == "zeros" else fixed(*shape, kind))
+        lstm, writes = ntm.controller == "lstm", self.before == "write_and_read"
+        memory, weightings = begun("memory"), begun("weightings")
+        hidden = begun("hidden") if lstm or writes else None
+        reading, writing = by_kind(weightings, ntm.read_heads, ntm.cell)
+        if writes:
+            raw = linear(hidden, params["head_weights"], params["head_bias"])
+            nothing_yet = NTMState(memory_read(reading, memory), memory, weightings)
+            head = head_parameters(raw, nothing_yet, ntm.cell)
+            memory = memory_write(memory, writing, head.erase, head.write_vector, order=ntm.cell.write_order)
+        read = self.before != "nothing" and "reads" not in given
+        reads = memory_read(reading, memory) if read else begun("reads")
+        return NTMState(reads, memory, weightings, hidden if lstm else None, begun("cell") if lstm else None)
 
-        memory = given(self.memory, "initial_memory", ntm.rows, ntm.width)
-        if self.weightings == "learned":
-            weightings = each(softmax(params["initial_weightings"]))
-        else:
-            weightings = np.zeros((ntm.heads, ntm.rows))
-            weightings[:, 0] = 1.0 if self.weightings == "one_hot" else 0.0
-            weightings = same(weightings)
-        units = ()
-        if ntm.controller == "lstm":
-            units = [given(self.controller, f"initial_{name}", ntm.units) for name in ("hidden", "cell")]
-        reads = given(self.reads, "initial_reads", ntm.read_heads, ntm.width)
-        return NTMState(reads, memory, weightings, *units)
+    def _one(self, ntm, params, name, shape):
+        """What one sequence starts with under ``name``, of ``shape``."""
+        kind = self.controller if name in ("hidden", "cell") else getattr(self, name)
+        if not kind.startswith("learned"):
+            return backend.asarray(fixed(*shape, kind).astype(ntm.dtype))
+        learned = params[f"initial_{name}"]
+        if name == "weightings":
+            return softmax(learned)
+        if kind == "learned_unit_rows":
+            return learned / sqrt(REGISTRY["sum"](learned * learned, axis=-1, keepdims=True))
+        return tanh(learned) if kind == "learned_tanh" else learned
 
 
 @cache
-def fixed(rows, width, kind):
-    """The numbers (rows, width) that are the same for every model of that size; not to be written to."""
-    if kind == "constant":
-        return np.full((rows, width), TINY)
+def fixed(*sizes_and_kind):
+    """The numbers that are the same for every model of these sizes, the kind last; not to be written to."""
+    *shape, kind = sizes_and_kind
+    if kind in ("constant", "zeros", "inverse_size"):
+        value = {"constant": TINY, "zeros": 0.0, "inverse_size": 1 / np.prod(shape)}[kind]
+        return np.full(shape, value)
+    rng = np.random.default_rng(0)
+    if kind == "one_hot":
+        return np.eye(1, shape[-1]).repeat(shape[0], axis=0)
     if kind == "normal":
-        return 0.01 * np.random.default_rng(0).normal(size=(rows, width))
-    spread = 1 / np.sqrt(rows + width)
-    return np.random.default_rng(0).uniform(-spread, spread, size=(rows, width))
+        return 0.01 * rng.normal(size=shape)
+    if kind == "simplex":
+        return rng.dirichlet(np.ones(shape[1]), size=shape[0])
+    spread = 1 / np.sqrt(np.sum(shape))
+    return rng.uniform(-spread, spread, size=shape)

@@ -15,6 +15,7 @@ from ..ops.dnc_read_weighting import dnc_read_weighting
 from ..ops.dnc_usage import dnc_usage
 from ..ops.interpolation import interpolation
 from ..ops.memory_write import memory_write
+from ..ops.scalar_shift import scalar_shift
 from ..ops.sharpening import sharpening
 
 # op -> its param -> the cell's field; every param of a variant must be here, or the cell cannot follow it
@@ -22,6 +23,7 @@ _NTM = {
     cosine_addressing: {name: name for name in ("form", "eps", "offset", "zero_gradient")},
     interpolation: {"smoothing": "smoothing"},
     circular_shift: {"layout": "layout", "boundary": "boundary"},
+    scalar_shift: {"sign": "shift_sign"},
     sharpening: {"denominator_eps": "denominator_eps", "base_eps": "base_eps"},
     memory_write: {"order": "write_order"},
     softplus: {"threshold": "softplus_threshold"},

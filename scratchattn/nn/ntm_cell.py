@@ -27,6 +27,7 @@ Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401, sec
 
 from typing import Any, NamedTuple
 
+from ..ops.activations import relu, sigmoid
 from ..ops.axes import broadcast_to
 from ..ops.choice import clip, where
 from ..ops.exponential import tanh
@@ -36,7 +37,7 @@ from .checked import checker
 from .linear import linear
 from .lstm import keep_ended
 from .ntm_convention import EPS, convention_of
-from .ntm_heads import HeadParameters, HeadSizes, head_parameters, head_sizes, use_memory
+from .ntm_heads import DEFAULT, HeadParameters, HeadSizes, head_parameters, head_sizes, use_memory
 
 __all__ = [
     "EPS",
@@ -49,8 +50,10 @@ __all__ = [
     "ntm_sequence",
     "ntm_shapes",
     "ntm_step",
+    "told_heads",
 ]
 
+_ACTIVATIONS = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu}
 _REST = (
     "reads(b,r,w), memory(b,n,w), weightings(b,k,n), hidden?(b,h), cell?(b,h), input_weights(c,g), bias(g), "
     "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), hidden_weights?(h,g)"
@@ -81,17 +84,22 @@ class NTMWeights(NamedTuple):
     hidden_weights: Any = None  # (h, 4h)
 
 
-def ntm_shapes(inputs, outputs, units, width, read_heads, write_heads, shifts, controller, read_outputs=True):
-    """Parameter shapes of the cell; without ``read_outputs`` the outputs are the controller's alone."""
+def ntm_shapes(
+    inputs, outputs, units, width, read_heads, write_heads, shifts, controller, convention=DEFAULT
+):
+    """Parameter shapes of the cell; ``convention`` is an NTMConvention."""
     columns = 4 * units if controller == "lstm" else units
-    parameters = sum(head_sizes(width, read_heads, write_heads, shifts))
+    only_read = 0 if convention.roles == "both" else read_heads
+    offsets = shifts if convention.shift == "softmax" else 1
+    parameters = sum(head_sizes(width, only_read, write_heads, offsets))
+    features = read_heads * width if convention.outputs == "reads_and_controller" else 0
     shapes = {"input_weights": (inputs + read_heads * width, columns), "bias": (columns,)}
     if controller == "lstm":
         shapes["hidden_weights"] = (units, columns)
     return shapes | {
         "head_weights": (units, parameters),
         "head_bias": (parameters,),
-        "output_weights": (read_heads * width * read_outputs + units, outputs),
+        "output_weights": (features + units, outputs),
         "output_bias": (outputs,),
     }
 
@@ -107,16 +115,7 @@ def ntm_step(x, state, weights, **convention):
 
 def _step(x, state, weights, convention):
     batch, read_heads, width = state.reads.shape
-    reads = reshape(state.reads, shape=(batch, read_heads * width))
-    controlled = concat(x, reads, axis=-1)
-    if weights.hidden_weights is None:
-        hidden, cell, shown = None, None, tanh(linear(controlled, weights.input_weights, weights.bias))
-    else:
-        hidden, cell = lstm_cell(
-            controlled, state.hidden, state.cell, weights.input_weights, weights.hidden_weights, weights.bias
-        )
-        shown = hidden
-    head = head_parameters(linear(shown, weights.head_weights, weights.head_bias), state, convention)
+    head, shown, hidden, cell = told_heads(x, state, weights, convention)
     reads, memory, weightings = use_memory(head, state, convention)
     features = shown
     if convention.outputs == "reads_and_controller":
@@ -125,6 +124,22 @@ def _step(x, state, weights, convention):
     if convention.clip_outputs:
         outputs = clip(outputs, low=-convention.clip_outputs, high=convention.clip_outputs)
     return outputs, NTMState(reads, memory, weightings, hidden, cell)
+
+
+def told_heads(x, state, weights, convention=DEFAULT):
+    """What a step tells its heads, HeadParameters; what its controller shows, (b, h), and its next state."""
+    batch, read_heads, width = state.reads.shape
+    controlled = concat(x, reshape(state.reads, shape=(batch, read_heads * width)), axis=-1)
+    if weights.hidden_weights is None:
+        hidden = cell = None
+        shown = _ACTIVATIONS[convention.activation](linear(controlled, weights.input_weights, weights.bias))
+    else:
+        hidden, cell = lstm_cell(
+            controlled, state.hidden, state.cell, weights.input_weights, weights.hidden_weights, weights.bias
+        )
+        shown = hidden
+    raw = linear(shown, weights.head_weights, weights.head_bias)
+    return head_parameters(raw, state, convention), shown, hidden, cell
 
 
 def _flat(state, weights):

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nn.linear import linear
-from ..nn.ntm_cell import head_parameters
-from ..ops.exponential import tanh
-from ..ops.shaping import concat, reshape
+from ..nn.ntm_cell import told_heads
+from ..nn.ntm_heads import by_kind
+from ..ops.scalar_shift import scalar_shift
 from .recording import record
 
 
@@ -31,7 +30,7 @@ class Access(NamedTuple):
     seed: int
     story: Any  # the ``Story`` that is told, where one is
     read_weightings: Any  # (t, r, n)
-    write_weightings: Any  # (t, h, n)
+    write_weightings: Any  # (t, h, n); of heads that read and write, the same
     reads: Any  # (t, r, w), what was read
     write_vectors: Any  # (t, h, w), what was added to the rows that were written
     memory: Any  # (t, n, w), after each step
@@ -66,17 +65,18 @@ def access(model, params, task, length=None, seed=0):
 
     Without ``length`` the sequence is as long as the task draws it.  What is not finite is recorded as it is.
     """
-    weights, readers = model.weights(params), model.read_heads
+    weights = model.weights(params)
 
     def look(t, before, after, x):
-        head = _head_parameters(weights, before, after, x, model.cell)
+        head, *_ = told_heads(x, before, weights, model.cell)
+        read, written = by_kind(after.weightings, model.read_heads, model.cell)
         heads = {name: getattr(head, name) for name in NTMHeads._fields}
-        reading = {"read_weightings": after.weightings[:, :readers], "reads": after.reads}
-        writing = {"write_weightings": after.weightings[:, readers:], "write_vectors": head.write_vector}
+        reading = {"read_weightings": read, "reads": after.reads}
+        writing = {"write_weightings": written, "write_vectors": head.write_vector}
         return heads | reading | writing | {"memory": after.memory}
 
     recording, kept = record(model, params, task, length, seed, look)
-    kept["shift"] = _rising(kept["shift"], model.cell.layout)
+    kept["shift"] = _rising(kept["shift"], model.cell, model.rows)
     return accessed(recording, kept, NTMHeads)
 
 
@@ -88,21 +88,16 @@ def accessed(recording, kept, heads):
     )
 
 
-def _head_parameters(weights, before, after, x, convention):
-    """What the controller told the heads in the step from ``before`` to ``after``."""
-    shown = after.hidden
-    if shown is None:  # one tanh layer, whose value is no part of the state
-        _, heads, width = before.reads.shape
-        reads = reshape(before.reads, shape=(1, heads * width))
-        shown = tanh(linear(concat(x, reads, axis=-1), weights.input_weights, weights.bias))
-    return head_parameters(linear(shown, weights.head_weights, weights.head_bias), before, convention)
-
-
-def _rising(shift, layout):
+def _rising(shift, convention, rows):
     """``shift`` (t, k, s), s odd, with the most negative offset first: see ``circular_shift``."""
-    if layout == "plus_to_minus":
+    if convention.shift != "softmax":  # numbers (t, k): where each of them moves a focus on the middle row
+        offsets = 3 if convention.shift == "bounded_number" else rows | 1
+        middle = np.zeros((*shift.shape, offsets), shift.dtype)
+        middle[..., offsets // 2] = 1
+        return scalar_shift(middle, shift, sign=convention.shift_sign)
+    if convention.layout == "plus_to_minus":
         return shift[..., ::-1]
-    return np.roll(shift, shift.shape[-1] // 2, axis=-1) if layout == "fft" else shift
+    return np.roll(shift, shift.shape[-1] // 2, axis=-1) if convention.layout == "fft" else shift
 
 
 def used_rows(access, threshold=0.05, ring=True):

@@ -34,14 +34,14 @@ def ntm_sections(model, params, task, seen):
     """Sections on the sequence ``seen``, an Access: what was said, where the heads look, what is kept."""
     if (nothing := broken(seen, *seen[8:-1], *seen.told)) is not None:
         return nothing
-    rows, named = used_rows(seen)[0], heads_of(model)
+    rows, named = used_rows(seen)[0], _names(model)
     legend = ", ".join(f"head {i} is {name}" for i, name in enumerate(named))
-    heads = np.concatenate([seen.read_weightings, seen.write_weightings], axis=1).transpose(0, 2, 1)
+    heads = np.concatenate([seen.read_weightings, seen.write_weightings], axis=1)[:, : len(named)]
     shown = "The pictures and the diagonality" if is_copy(seen) else "The pictures"
     return [
         opening(seen),
         html.Section("Where the heads look", _looks(model, params, task, seen, rows, legend)),
-        memory_section(seen, rows, heads, legend),
+        memory_section(seen, rows, heads.transpose(0, 2, 1), legend),
         doubts(model, seen, shown),
     ]
 
@@ -60,6 +60,13 @@ def draw_png(path, seen, *, scale=2):
     return png.write_png(path, png.render(memory_pictures.draw_sheet(seen, panels), scale=scale))
 
 
+def _names(model):
+    """What the heads are called that the controller tells what to do."""
+    if model.cell.roles == "both":
+        return [f"read and write {i}" for i in range(model.heads)]
+    return heads_of(model)
+
+
 def _looks(model, params, task, seen, rows, legend):
     blocks = [crop_in_words(*used_rows(seen), seen.write_weightings.shape[-1])]
     blocks += figures(head_panels(seen, rows))
@@ -68,7 +75,7 @@ def _looks(model, params, task, seen, rows, legend):
             blocks.append(diagonality_in_words(diagonality(seen)))
         except ValueError as why:
             blocks.append(f"No diagonality: {why}.")
-    told, named = seen.told, heads_of(model)
+    told, named = seen.told, _names(model)
     gates = heat_map(told.gate.T, title="gate", x_label="step", y_label="head", low=0, high=1)
     blocks.append(html.Figure(gates, f"1: the head goes by content; 0: by where it was. {legend}."))
     reach = told.shift.shape[2] // 2
