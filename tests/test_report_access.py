@@ -7,8 +7,10 @@ import pytest
 
 from scratchattn.calculus import softmax
 from scratchattn.models import NTM
+from scratchattn.nn.ntm_cell import told_heads
 from scratchattn.report import ntm
 from scratchattn.report.memory_access import crop_in_words
+from scratchattn.report.ntm_pictures import ntm_sections
 from scratchattn.tasks import Copy
 
 TASK = Copy(bits=3, shortest=1, longest=4)
@@ -88,6 +90,19 @@ def test_the_gates_are_those_of_the_step_that_they_are_drawn_at(kind):
         assert np.allclose(seen.told.strength[t], np.log1p(np.exp(strength)), atol=1e-6)
         assert np.allclose(seen.told.sharpness[t], 1 + np.log1p(np.exp(sharpness)), atol=1e-6)
         assert np.allclose(seen.told.shift[t], softmax(np, shift.reshape(heads, -1))[0], atol=1e-6)
+
+
+def test_heads_that_read_and_write_by_one_weighting_and_move_by_one_number_are_drawn_once():
+    model, params = machine(convention="fumin", controller="feedforward", read_heads=2, write_heads=2)
+    seen = ntm.access(model, params, TASK, 3)
+    assert (seen.read_weightings == seen.write_weightings).all() and seen.told.gate.shape[1] == 2
+    assert seen.told.shift.shape == (7, 2, 3) and np.allclose(seen.told.shift.sum(axis=-1), 1, rtol=1e-6)
+    amount = seen.told.shift[..., 2] - seen.told.shift[..., 0]  # rows that the focus moves by
+    state = model.initial_state(params, 1)
+    told, *_ = told_heads(seen.inputs[:1].astype("float32"), state, model.weights(params), model.cell)
+    assert np.allclose(amount[0], -told.shift[0], atol=1e-6)
+    page = ntm_sections(model, params, TASK, seen)
+    assert len(page) == 4 and "head 1 is read and write 1" in str(page) and "head 2" not in str(page)
 
 
 def test_other_lengths_are_measured_on_sequences_of_that_length():
