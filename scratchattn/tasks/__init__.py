@@ -31,6 +31,7 @@ from .copy import Copy
 from .copy_series import CopySeries
 from .graph import Graph
 from .linkage import Linkage
+from .mini_shrdlu import MiniShrdlu
 from .ngrams import NGrams
 from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
@@ -42,6 +43,7 @@ TASKS = {
     "copy_series": CopySeries,
     "linkage": Linkage,
     "graph": Graph,
+    "mini_shrdlu": MiniShrdlu,
     "repeat_copy": RepeatCopy,
     "associative_recall": AssociativeRecall,
     "ngrams": NGrams,
@@ -56,6 +58,7 @@ __all__ = [
     "CopySeries",
     "Graph",
     "Linkage",
+    "MiniShrdlu",
     "NGrams",
     "PrioritySort",
     "RepeatCopy",
