@@ -15,6 +15,10 @@ CONVENTIONS = {
         form="smoothed_added",
         allocation_eps=1e-6,
         stop_write_gradient=True,
+        shown_layers="top",
+        clip_controller=20.0,
+        clip_state=20.0,
+        clip_outputs=20.0,
     ),
     "ixaxaar": dict(
         strength="softplus",
@@ -22,6 +26,11 @@ CONVENTIONS = {
         mode_order="backward_forward_content",
         form="added",
         allocation_eps=1e-6,
+        softplus_threshold=20.0,
+        controller_reads="first",
+        input_skips=False,
+        shown_layers="top",
+        clip_controller=20.0,
     ),
     "csordas": dict(
         masked=True,
@@ -31,8 +40,25 @@ CONVENTIONS = {
         form="added",
         allocation_eps=1e-6,
         stop_write_gradient=True,
+        softplus_threshold=20.0,
+        clip_interface=20.0,
+        interface_order=tuple(
+            "write_masks write_keys erase write_vectors free_gates write_strengths allocation_gates "
+            "write_gates read_masks read_keys read_strengths read_modes forward_sharpness "
+            "backward_sharpness".split()
+        ),
     ),
-    "adnc": dict(mode_order="forward_content_backward", form="none", simulated_gate="write"),
+    "adnc": dict(
+        mode_order="forward_content_backward",
+        form="none",
+        simulated_gate="write",
+        cumprod_gradient="divide",
+        interface_order=tuple(
+            "write_keys write_strengths erase write_vectors allocation_gates write_gates read_keys "
+            "read_strengths read_modes free_gates write_masks read_masks forward_sharpness "
+            "backward_sharpness".split()
+        ),
+    ),
 }
 WRITERS = {"deepmind": 2, "adnc": 3}
 conventions = pytest.mark.parametrize("name", CONVENTIONS)
@@ -44,7 +70,8 @@ def machine(
 ):  # fmt: skip
     """Parameters by name, and a state in the middle of things."""
     rng, convention = np.random.default_rng(seed), convention or {}
-    added = {name: convention[name] for name in ("masked", "sharpen_links") if name in convention}
+    switches = ("masked", "sharpen_links", "input_skips", "shown_layers")
+    added = {name: convention[name] for name in switches if name in convention}
     shapes = dnc_shapes(
         inputs, outputs, units, layers, width, readers, writers, biases=seed % 2 == 1, **added
     )

@@ -14,9 +14,10 @@ from dnc_machines import machine
 import scratchattn as sa
 from scratchattn import cli
 from scratchattn.conventions import PRESETS, Preset, op_params, preset, presets, variant_of
-from scratchattn.models import NTM
+from scratchattn.models import DNC, NTM
+from scratchattn.models.dnc_start import DNCStart
 from scratchattn.models.ntm_start import NTMStart
-from scratchattn.nn.dnc_cell import DNCState, dnc_shapes, dnc_start, dnc_step, dnc_weights
+from scratchattn.nn.dnc_cell import dnc_step, dnc_weights
 from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
 from scratchattn.nn.ntm_cell import ntm_sequence
@@ -48,14 +49,13 @@ def problems(chosen):
     for op, variant in chosen.by_op.items():
         if op not in sa.REGISTRY or variant not in [v.name for v in sa.REGISTRY[op].variants]:
             yield f"{op} has no variant {variant}"
-    cells = (NTMConvention, chosen.ntm), (DNCConvention, chosen.dnc), (NTMStart, chosen.ntm_start)
-    for kind, settings in cells:
+    cells = (NTMConvention, chosen.ntm), (DNCConvention, chosen.dnc)
+    starts = (NTMStart, chosen.ntm_start), (DNCStart, chosen.dnc_start)
+    for kind, settings in cells + starts:
         try:
             kind(**(settings or {}))
         except (TypeError, ValueError) as wrong:
             yield str(wrong)
-    if strange := set(chosen.dnc_start) - set(DNCState._fields):
-        yield f"a DNCState has no {strange}"
     if (chosen.ntm is None and chosen.ntm_start) or (chosen.dnc is None and chosen.dnc_start):
         yield "starts what it has not"
 
@@ -83,8 +83,8 @@ def test_every_word_of_a_preset_is_real(name):
         ({"ntm": {"head": "in_turn"}}, "unexpected keyword argument 'head'"),
         ({"dnc": {"strength": "relu"}}, "strength must be one of"),
         ({"ntm_start": {"reads": "one_hot"}}, "reads must be one of"),
-        ({"dnc": {}, "dnc_start": {"usages": 0.0}}, "a DNCState has no"),
-        ({"dnc_start": {"usage": 0.0}}, "starts what it has not"),
+        ({"dnc": {}, "dnc_start": {"memory": "1e-6"}}, "memory must be one of"),
+        ({"dnc_start": {"memory": "tiny"}}, "starts what it has not"),
     ],
 )
 def test_a_word_that_is_not_is_found(wrong, told):
@@ -239,18 +239,15 @@ def test_the_command_trains_a_named_model(tmp_path, capsys):
 def test_a_named_dnc_steps_from_its_start_and_amid_things(name):
     said = dnc_settings(name)
     params, amid = machine(said)
-    switches = {key: said[key] for key in ("masked", "sharpen_links") if key in said}
-    assert {k: v.shape for k, v in params.items()} == dnc_shapes(2, 2, 3, 2, 3, 2, **switches)
-    start = dnc_start(2, 4, 3, 2, units=3, layers=2)
-    start = start._replace(**{k: getattr(start, k) + v for k, v in preset(name).dnc_start.items()})
-    for state in (amid, start):
+    dnc = DNC(2, 2, rows=4, width=3, units=3, layers=2, read_heads=2, convention=name, dtype="float64")
+    named = {k: v.shape for k, v in params.items()}
+    assert {k: v for k, v in dnc.shapes().items() if not k.endswith(("face_bias", "put_bias"))} == named
+    for state in (amid, dnc.initial_state(None, 2)):
         y, new = dnc_step(np.ones((2, 2)), state, dnc_weights(params), **said)
         assert all(np.isfinite(a).all() for a in flat((y, new)))
-        if name != "smoothed":
-            plain = dnc_shapes(2, 2, 3, 2, 3, 2)
-            if {k: v.shape for k, v in params.items()} == plain:
-                there, _ = dnc_step(np.ones((2, 2)), state, dnc_weights(params))
-                assert name == "paper" or abs(y - there).max() > 1e-9
+        if name != "smoothed" and named == {k: v.shape for k, v in machine()[0].items()}:
+            there, _ = dnc_step(np.ones((2, 2)), state, dnc_weights(params))
+            assert name == "paper" or abs(y - there).max() > 1e-9
 
 
 @pytest.mark.parametrize(

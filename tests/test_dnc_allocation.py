@@ -364,3 +364,21 @@ def test_torch_finds_the_same_values_and_gradients(rng, start, eps, held):
     same(out, expected.detach().numpy(), 1e-14)
     for found, tensor in zip(pullback(cotangent), theirs):
         same(found, np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy(), 1e-12)
+
+
+# ---- the gradient of a cumprod that divides ---------------------------------
+
+
+def test_a_cumprod_that_divides_has_the_same_gradient_and_none_where_a_row_is_not_in_use(rng):
+    """Edge case 5: TensorFlow's, without eps 0 / 0, which Mostafa-Samir and ADNC may meet."""
+    usage, cotangent = rng.uniform(0.1, 1.0, size=(2, 6)), rng.normal(size=(2, 6))
+    slopes = []
+    for how in ("exact", "divide"):
+        out, pullback = vjp(lambda u, how=how: dnc_allocation(u, cumprod_gradient=how), usage)
+        slopes.append(pullback(cotangent)[0])
+    same(slopes[0], slopes[1], 1e-13)
+    usage[0, 3] = 0.0
+    out, pullback = vjp(lambda u: dnc_allocation(u, cumprod_gradient="divide"), usage)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = pullback(cotangent)[0]
+    assert np.isfinite(out).all() and not np.isfinite(slope[0, 3]) and np.isfinite(slope[1]).all()

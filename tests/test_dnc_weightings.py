@@ -14,11 +14,12 @@ from scratchattn import (
     memory_write,
     sharpening,
 )
-from scratchattn.nn.dnc_cell import LINK_EPS, content_weightings
+from scratchattn.nn.dnc_addressing import content_weightings
 from scratchattn.nn.dnc_convention import DNCConvention
 
 FREE, ALIKE = np.array([0.5, 0.25, 0.125]), np.array([0.1, 0.2, 0.7])
 CSORDAS = DNCConvention(masked=True, form="added")
+LINK_EPS = CSORDAS.link_eps
 
 
 # ---- writing ----------------------------------------------------------------

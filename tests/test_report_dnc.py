@@ -9,7 +9,7 @@ from test_report_page import Outline
 from test_report_svg import cells_of
 
 from scratchattn.models import DNC
-from scratchattn.nn.dnc_cell import LINK_EPS, content_weightings
+from scratchattn.nn.dnc_addressing import content_weightings
 from scratchattn.nn.dnc_interface import interface
 from scratchattn.ops.dnc_read_weighting import ORDERS
 from scratchattn.report import Slider, colours, dnc_access, dnc_pictures, heat_map, png, run_page, terminal
@@ -101,7 +101,7 @@ def test_gates_allocations_and_modes_make_the_weightings_that_the_step_returned(
         back = np.einsum("hij,ri->hrj", after.link[0], before.read_weightings[0])
         if cell.sharpen_links:
             onwards, back = (
-                _sharpened(w, s[t])
+                _sharpened(w, s[t], cell.link_eps)
                 for w, s in ((onwards, told.forward_sharpness), (back, told.backward_sharpness))
             )
         by_head = zip(told.read_modes[t], alike[0], onwards.swapaxes(0, 1), back.swapaxes(0, 1))
@@ -111,8 +111,8 @@ def test_gates_allocations_and_modes_make_the_weightings_that_the_step_returned(
         assert np.array_equal(seen.write_vectors[t], said.write_vectors[0])
 
 
-def _sharpened(weights, sharpness):
-    raised = (weights + LINK_EPS) ** sharpness[..., None]
+def _sharpened(weights, sharpness, eps):
+    raised = (weights + eps) ** sharpness[..., None]
     return raised / raised.sum(axis=-1, keepdims=True)
 
 

@@ -10,8 +10,8 @@ class Preset:
 
     What one op does stands with that op, as a Variant; a preset only says which name to look for.  What
     no single op decides (wiring, squashing, where a sequence starts) stands here, in the words of
-    ``nn/ntm_convention.py``, ``models/ntm_start.py`` and ``nn/dnc_convention.py``; what is not said is
-    as in the cell's own defaults.
+    ``nn/ntm_convention.py``, ``models/ntm_start.py``, ``nn/dnc_convention.py`` and ``models/dnc_start.py``;
+    what is not said is as in the cell's own defaults.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Preset:
     """Fields of NTMStart."""
     dnc: Mapping[str, object] | None = None
     """Fields of DNCConvention that no op variant gives; None: no DNC."""
-    dnc_start: Mapping[str, float] = field(default_factory=dict)
-    """Field of DNCState -> the number that fills it before the first step; zero for those not named."""
+    dnc_start: Mapping[str, object] = field(default_factory=dict)
+    """Fields of DNCStart."""
     not_covered: tuple[str, ...] = ()
     """What it does that no switch here does, one clause each."""

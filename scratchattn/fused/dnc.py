@@ -35,7 +35,8 @@ Source: ``nn/dnc_cell.py``.
 
 import numpy as np
 
-from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence, dnc_shapes, tanh_layer
+from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence, dnc_shapes
+from ..nn.dnc_controller import tanh_layer
 from ..nn.dnc_convention import DNCConvention
 from ..op import Case, Op, register
 from ..refusals import refuse_no_rate

@@ -7,10 +7,10 @@ Conventions
 -----------
 All of that, and the cell, is the convention "smoothed": the paper's equations with ``eps`` in the lengths
 of the cosine.  ``DNC(..., convention="deepmind_dnc")`` follows a public implementation instead, in its cell
-(``nn/dnc_convention.py``) and in its start; ``docs/conventions.md`` lists them.  The paper gives the
-interface and the outputs no biases: ``biases=False``.  The paper's controller is a stack of LSTMs of which
-every layer sees the input and all are shown: ``layers``.  How weights are initialised is ours in all of
-them, and outputs are logits.
+(``nn/dnc_convention.py``) and in its start (``models/dnc_start.py``); ``docs/conventions.md`` lists them.
+The paper gives the interface and the outputs no biases: ``biases=False``.  The paper's controller is a
+stack of LSTMs of which every layer sees the input and all are shown: ``layers``.  How weights are
+initialised is ours in all of them, and outputs are logits.
 
 Initialisation
 --------------
@@ -38,17 +38,17 @@ from ..nn.dnc_cell import (
     DNCState,
     dnc_sequence,
     dnc_shapes,
-    dnc_start,
     dnc_step,
+    dnc_told,
     dnc_weights,
-    lstm_stack,
-    tanh_layer,
 )
+from ..nn.dnc_controller import lstm_stack, tanh_layer
 from ..nn.dnc_convention import DNCConvention, convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..ops.choice import where
 from ..parameters import Params
 from ..refusals import check_settings, refuse_no_rate
+from .dnc_start import DNCStart
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
@@ -118,12 +118,17 @@ class DNC:
         """The DNCConvention of its cell."""
         return convention_of(dnc_settings(self.convention))
 
+    @property
+    def start(self):
+        """The DNCStart of its sequences."""
+        return DNCStart(**preset(self.convention).dnc_start)
+
     def shapes(self):
         """name -> shape of every parameter."""
+        cell, switches = self.cell, ("masked", "sharpen_links", "input_skips", "shown_layers")
         return dnc_shapes(
             self.inputs, self.outputs, self.units, self._stacked, self.width, self.read_heads,
-            self.write_heads, masked=self.cell.masked, sharpen_links=self.cell.sharpen_links,
-            biases=self.biases,
+            self.write_heads, biases=self.biases, **{name: getattr(cell, name) for name in switches},
         )  # fmt: skip
 
     _stacked = property(lambda self: self.layers if self.controller == "lstm" else 0)
@@ -140,12 +145,9 @@ class DNC:
         params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
         return params
 
-    def initial_state(self, params, batch):
-        """The DNCState before the first step of ``batch`` sequences."""
-        sizes = (batch, self.rows, self.width, self.read_heads, self.write_heads)
-        start = dnc_start(*sizes, units=self.units, layers=self._stacked, dtype=self.dtype)
-        filled = preset(self.convention).dnc_start
-        return start._replace(**{name: getattr(start, name) + value for name, value in filled.items()})
+    def initial_state(self, params, batch, rng=None):
+        """The DNCState before the first step of ``batch`` sequences; ``rng`` as for ``DNCStart.state``."""
+        return self.start.state(self, batch, rng)
 
     def weights(self, params):
         """The parameters of the cell, by role."""
@@ -154,6 +156,10 @@ class DNC:
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
         return dnc_step(x, state, self.weights(params), **self._settings())
+
+    def told(self, params, state, x):
+        """What the controller tells the heads in that step: a DNCInterface."""
+        return dnc_told(x, state, self.weights(params), **self._settings())
 
     def sequence(self, params, state, xs, lengths=None, rng=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None.
@@ -184,7 +190,7 @@ class DNC:
             xs = where(kept, xs, 0.0)
         if not self.bypass_dropout:
             return xs, None, 0.0
-        shown = (*steps, self.layers * self.units)
+        shown = (*steps, self.shapes()["output_weights"][0])
         return xs, backend.asarray(rng.random(shown) >= self.bypass_dropout), self.bypass_dropout
 
     def _settings(self):

@@ -27,8 +27,9 @@ Conventions
 ``DNCConvention`` has what implementations do differently; its fields are keywords here.  Several write
 heads are as in google-deepmind/dnc: they allocate one after the other, each finding in use what those
 before it are about to take; all erase, then all add; each has a link and a precedence of its own.
-Each layer of the controller sees chi and the layer below, and all layers are shown, side by side.
-Biases of xi and y, which the paper has not, are optional.
+Each layer of the controller sees chi and the layer below, and all layers are shown, side by side;
+``input_skips`` and ``shown_layers`` say otherwise.  Biases of xi and y, which the paper has not, are
+optional.
 
 While training, a part of what the controller shows may be hidden from y, and from y only, so that the
 answer must come out of the memory: ADNC's bypass dropout.  What to keep is drawn by the caller.
@@ -44,37 +45,35 @@ neural computer for question answering", arXiv:1807.02658.
 from typing import Any, NamedTuple
 
 from .. import backend
-from ..ops.axes import broadcast_to, expand_dims, squeeze
+from ..ops.axes import broadcast_to, expand_dims, transpose
 from ..ops.choice import where
-from ..ops.cosine_addressing import cosine_addressing
-from ..ops.directional_weightings import directional_weightings
 from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
 from ..ops.dnc_usage import dnc_usage, retention
 from ..ops.dnc_write_weighting import dnc_write_weighting
-from ..ops.exponential import tanh
-from ..ops.lstm_cell import lstm_cell
 from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
 from ..ops.shaping import concat, reshape, stack, unstack
-from ..ops.sharpening import sharpening
 from .checked import checker
-from .dnc_addressing import allocations_in_turn
+from .dnc_addressing import allocations_in_turn, along_the_links, content_weightings
+from .dnc_controller import affine, clipped, controlled, each
 from .dnc_convention import convention_of
 from .dnc_interface import interface, interface_size
 from .feed_forward import dropped
 from .lstm import keep_ended, lstm_shapes
 
-LINK_EPS = 1e-6  # added to a weighting along the links before it is sharpened, as Csordas does
 _REST = (
     "memory(b,n,w), usage(b,n), link(b,h,n,n), precedence(b,h,n), write_weightings(b,h,n), "
     "read_weightings(b,r,n), reads(b,r,w), interface_weights(c,p), output_weights(c,o), "
     "read_output_weights(f,o), interface_bias?(p), output_bias?(o)"
 )
-_check_step = checker("dnc_step", f"x(b,i), {_REST}, bypass_keep?!(b,c)", bypass_keep="boolean")
+_check_step = checker(
+    "dnc_step", f"x(b,i), {_REST}, bypass_keep?!(b,c), permutations?!(b,h,n)",
+    bypass_keep="boolean", permutations="integer",
+)  # fmt: skip
 _check_sequence = checker(
-    "dnc_sequence", f"xs(t,b,i), {_REST}, lengths?!(b), bypass_keep?!(t,b,c)",
-    lengths="integer", bypass_keep="boolean",
+    "dnc_sequence", f"xs(t,b,i), {_REST}, lengths?!(b), bypass_keep?!(t,b,c), permutations?!(t,b,h,n)",
+    lengths="integer", bypass_keep="boolean", permutations="integer",
 )  # fmt: skip
 
 
@@ -87,7 +86,7 @@ class DNCState(NamedTuple):
     precedence: Any  # (b, h, n)
     write_weightings: Any  # (b, h, n)
     read_weightings: Any  # (b, r, n)
-    reads: Any  # (b, r, w)
+    reads: Any  # (b, r, w), which the controller sees next
     controller: Any = ()  # of a stack of LSTMs: ((hidden, cell), ...), each (b, units); else the controller's
 
 
@@ -106,18 +105,23 @@ class DNCWeights(NamedTuple):
 
 def dnc_shapes(
     inputs, outputs, units, layers, width, read_heads, write_heads=1, *,
-    masked=False, sharpen_links=False, biases=False,
+    masked=False, sharpen_links=False, biases=False, input_skips=True, shown_layers="all",
 ):  # fmt: skip
-    """Parameter shapes of the cell with a stack of ``layers`` LSTMs of ``units`` each; 0: ``tanh_layer``."""
+    """Parameter shapes of the cell with a stack of ``layers`` LSTMs of ``units`` each; 0: ``tanh_layer``.
+
+    The switches are those of DNCConvention.
+    """
     shapes, seen = {}, inputs + read_heads * width
     if not layers:
         shapes = {"input_weights": (seen, units), "bias": (units,)}
     for layer in range(1, layers + 1):
         below = units if layer > 1 else 0
-        shapes |= {f"{name}_{layer}": shape for name, shape in lstm_shapes(seen + below, units).items()}
+        chi = seen if input_skips or layer == 1 else 0
+        shapes |= {f"{name}_{layer}": shape for name, shape in lstm_shapes(chi + below, units).items()}
     columns = interface_size(width, read_heads, write_heads, masked=masked, sharpen_links=sharpen_links)
-    shapes["interface_weights"] = (max(layers, 1) * units, columns)
-    shapes["output_weights"] = (max(layers, 1) * units, outputs)
+    shown = units * (max(layers, 1) if shown_layers == "all" else 1)
+    shapes["interface_weights"] = (shown, columns)
+    shapes["output_weights"] = (shown, outputs)
     shapes["read_output_weights"] = (read_heads * width, outputs)
     return shapes | ({"interface_bias": (columns,), "output_bias": (outputs,)} if biases else {})
 
@@ -152,35 +156,51 @@ def dnc_start(batch, rows, width, read_heads, write_heads=1, *, units=0, layers=
     )
 
 
-def dnc_step(x, state, weights, bypass_keep=None, *, controller=None, bypass_rate=0.0, **convention):
+def dnc_step(
+    x, state, weights, bypass_keep=None, permutations=None, *,
+    controller=None, bypass_rate=0.0, **convention,
+):  # fmt: skip
     """One step: x (b, i), a DNCState, DNCWeights -> outputs (b, o), the next DNCState.
 
+    ``permutations``: integers (b, h, n), for each write head the rows from the one that is allocated
+    first, so that the order in which another sort leaves ties can be replayed; None: by usage.
     ``controller``: chi (b, i + r w), its state, its weights -> what it shows (b, c), its next state; the
     state is any nesting of tuples of arrays whose first axis is b.  None: ``lstm_stack``.
     ``bypass_keep`` (b, c) booleans: what of it the outputs see, with dropout of ``bypass_rate``; None: all.
     ``convention``: fields of DNCConvention.
     """
-    _check_step(x, *_flat(state, weights), bypass_keep)
+    _check_step(x, *_flat(state, weights), bypass_keep, permutations)
     convention = convention_of(convention)
-    return _step(x, state, weights, bypass_keep, bypass_rate, controller or lstm_stack, convention)
+    given = bypass_keep, bypass_rate, permutations
+    return _step(x, state, weights, *given, controlled(controller, convention), convention)
+
+
+def dnc_told(x, state, weights, *, controller=None, **convention):
+    """What the controller tells the heads in that step: a DNCInterface.  Arguments as for ``dnc_step``."""
+    _check_step(x, *_flat(state, weights), None, None)
+    convention = convention_of(convention)
+    return _told(x, state, weights, controlled(controller, convention), convention)[0]
 
 
 def dnc_sequence(
-    xs, state, weights, lengths=None, bypass_keep=None, *, controller=None, bypass_rate=0.0, **convention
-):
+    xs, state, weights, lengths=None, bypass_keep=None, permutations=None, *,
+    controller=None, bypass_rate=0.0, **convention,
+):  # fmt: skip
     """The steps one after the other: xs (t, b, i) -> outputs (t, b, o), the last DNCState.
 
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
-    zeros, and its padding is never read.  ``bypass_keep`` (t, b, c).  The rest as for ``dnc_step``.
+    zeros, and its padding is never read.  ``bypass_keep`` (t, b, c) and ``permutations`` (t, b, h, n).
+    The rest as for ``dnc_step``.
     """
-    _check_sequence(xs, *_flat(state, weights), lengths, bypass_keep)
+    _check_sequence(xs, *_flat(state, weights), lengths, bypass_keep, permutations)
     convention, outputs = convention_of(convention), []
+    controller = controlled(controller, convention)
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
         if running is not None:
             x = where(running[:, None], x, 0.0)
-        keep = None if bypass_keep is None else bypass_keep[t]
-        y, new = _step(x, state, weights, keep, bypass_rate, controller or lstm_stack, convention)
+        keep, order = (None if given is None else given[t] for given in (bypass_keep, permutations))
+        y, new = _step(x, state, weights, keep, bypass_rate, order, controller, convention)
         state = _keep_ended(running, new, state)
         outputs.append(y if running is None else where(running[:, None], y, 0.0))
     if not outputs:
@@ -193,35 +213,26 @@ def _flat(state, weights):
     return (*state[:-1], *weights[1:])  # a controller checks what is its own
 
 
-def lstm_stack(chi, state, layers):
-    """Every layer sees chi and the layer below; all layers are shown, side by side."""
-    chi, shown, new_state = expand_dims(chi, axis=-2), [], []
-    for (hidden, cell), weights in zip(state, layers, strict=True):
-        seen = concat(chi, shown[-1], axis=-1) if shown else chi
-        hidden, cell = lstm_cell(seen, expand_dims(hidden, axis=-2), expand_dims(cell, axis=-2), *weights)
-        shown.append(hidden)
-        new_state.append((squeeze(hidden, axis=-2), squeeze(cell, axis=-2)))
-    return squeeze(concat(*shown, axis=-1), axis=-2), tuple(new_state)
-
-
-def tanh_layer(chi, state, weights):
-    """One layer without a state: tanh(chi W + b)."""
-    return tanh(_affine(chi, *weights)), state
-
-
-def _step(x, state, weights, bypass_keep, bypass_rate, controller, convention):
-    batch, read_heads, width = state.reads.shape
-    chi = concat(x, reshape(state.reads, shape=(batch, read_heads * width)), axis=-1)
+def _told(x, state, weights, controller, convention):
+    """The DNCInterface of a step, what the controller shows, and its next state."""
+    chi = concat(x, _side_by_side(state.reads, convention), axis=-1)
     shown, controller_state = controller(chi, state.controller, weights.controller)
-    raw = _affine(shown, weights.interface_weights, weights.interface_bias)
-    said = interface(raw, width, read_heads, state.link.shape[1], convention)
+    raw = affine(shown, weights.interface_weights, weights.interface_bias)
+    _, read_heads, width = state.reads.shape
+    return interface(raw, width, read_heads, state.link.shape[1], convention), shown, controller_state
 
+
+def _step(x, state, weights, bypass_keep, bypass_rate, permutations, controller, convention):
+    said, shown, controller_state = _told(x, state, weights, controller, convention)
     kept = retention(said.free_gates, state.read_weightings)
     stop = convention.stop_write_gradient
     usage = dnc_usage(state.usage, state.write_weightings, kept, stop_write_gradient=stop)
     both = convention.simulated_gate == "both"
     taking = said.write_gates * said.allocation_gates if both else said.write_gates
-    allocation = allocations_in_turn(usage, taking, eps=convention.allocation_eps)
+    how = {"eps": convention.allocation_eps, "cumprod_gradient": convention.cumprod_gradient}
+    allocation = allocations_in_turn(usage, taking, permutations, **how)
+    if convention.keep_simulated_usage:
+        usage = dnc_usage(usage, expand_dims(taking, axis=-1) * allocation)
     sought = said.write_keys, state.memory, said.write_strengths, said.write_masks
     content, gates = content_weightings(*sought, convention), (said.allocation_gates, said.write_gates)
     writing = dnc_write_weighting(allocation, content, *gates, said.allocation_complements)
@@ -229,43 +240,28 @@ def _step(x, state, weights, bypass_keep, bypass_rate, controller, convention):
     memory = memory_write(left, writing, said.erase, said.write_vectors)
 
     link, precedence = dnc_linkage(state.link, state.precedence, writing)
-    onwards, back = directional_weightings(link, expand_dims(state.read_weightings, axis=1))  # (b, h, r, n)
-    if convention.sharpen_links:
-        onwards = sharpening(onwards, said.forward_sharpness, base_eps=LINK_EPS)
-        back = sharpening(back, said.backward_sharpness, base_eps=LINK_EPS)
+    onwards, back = along_the_links(link, state.read_weightings, said, convention)
     sought = said.read_keys, memory, said.read_strengths, said.read_masks
     content = content_weightings(*sought, convention)
     reading = dnc_read_weighting(content, onwards, back, said.read_modes, order=convention.mode_order)
     reads = memory_read(reading, memory)
 
-    read = reshape(reads, shape=(batch, read_heads * width))
+    read = _side_by_side(reads, convention)
     bypass = dropped(shown, bypass_keep, bypass_rate)
-    outputs = _affine(bypass, weights.output_weights, weights.output_bias)
-    outputs = outputs + _affine(read, weights.read_output_weights)
-    return outputs, DNCState(memory, usage, link, precedence, writing, reading, reads, controller_state)
+    outputs = affine(bypass, weights.output_weights, weights.output_bias)
+    outputs = clipped(outputs + affine(read, weights.read_output_weights), convention.clip_outputs)
+    seen_next = reads if convention.controller_reads == "last" else state.reads
+    memory_state = memory, usage, link, precedence, writing, reading, seen_next
+    return outputs, DNCState(*memory_state, controller_state)
 
 
-def content_weightings(keys, memory, strengths, masks, convention):
-    """Content weightings (b, heads, n); under masks, every head sees a memory of its own."""
-    cosine = {"form": convention.form, "eps": convention.eps}
-    if masks is None:
-        return cosine_addressing(keys, memory, strengths, **cosine)
-    masks = expand_dims(masks, axis=-2)  # (b, heads, 1, w)
-    keys = expand_dims(keys, axis=-2)
-    keys = keys * masks if convention.mask_keys else keys
-    seen = expand_dims(memory, axis=-3) * masks  # (b, heads, n, w)
-    return squeeze(cosine_addressing(keys, seen, expand_dims(strengths, axis=-1), **cosine), axis=-2)
-
-
-def _affine(x, weights, bias=None):
-    """x W + b, one row of x at a time."""
-    y = squeeze(expand_dims(x, axis=-2) @ weights, axis=-2)
-    return y if bias is None else y + bias
+def _side_by_side(reads, convention):
+    """Reads (b, r, w) as one vector for each sequence, (b, r w)."""
+    batch, read_heads, width = reads.shape
+    reads = transpose(reads, axes=(0, 2, 1)) if "reads" in convention.heads_fastest else reads
+    return reshape(reads, shape=(batch, read_heads * width))
 
 
 def _keep_ended(running, new, old):
     """``keep_ended`` of every array in a nesting of tuples."""
-    if not isinstance(new, tuple):
-        return keep_ended(running, new, old)
-    parts = [_keep_ended(running, *pair) for pair in zip(new, old, strict=True)]
-    return new._make(parts) if hasattr(new, "_make") else tuple(parts)
+    return each(lambda *pair: keep_ended(running, *pair), new, old)

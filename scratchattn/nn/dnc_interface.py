@@ -23,8 +23,10 @@ w r + 3 w + 5 r + 3 columns for one write head.  What Csordas and Schmidhuber ad
 
 Conventions
 -----------
-The index of the head runs slowest in every part; in Mostafa-Samir/DNC-tensorflow it runs fastest in
-keys and modes.  Other codes have other orders of the parts: imported weights are permuted.
+``interface_order`` has the parts in another order: those of Csordas and of ADNC are in
+``conventions/presets.py``.  The index of the head runs slowest in every part; in the parts that
+``heads_fastest`` names it runs fastest, as in the keys and modes of Mostafa-Samir/DNC-tensorflow.
+``clip_interface`` keeps all of it within bounds, before it is squashed.
 
 Source: Graves et al., Nature 538 (2016) 471, Methods, "Interface parameters".
 """
@@ -33,6 +35,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..ops.activations import oneplus, sigmoid, softplus
+from ..ops.axes import transpose
+from ..ops.choice import clip
 from ..ops.exponential import tanh
 from ..ops.shaping import reshape, split
 from ..ops.softmax import softmax
@@ -90,22 +94,18 @@ def interface(raw, width, read_heads, write_heads, convention):
 
     ValueError for another number of columns than ``interface_size``.
     """
-    switches = {"masked": convention.masked, "sharpen_links": convention.sharpen_links}
-    shapes = interface_shapes(width, read_heads, write_heads, **switches)
-    sizes = tuple(map(prod, shapes.values()))
-    if raw.shape[-1] != sum(sizes):
-        raise ValueError(f"interface: raw must have {sum(sizes)} columns, got {raw.shape[-1]} in {raw.shape}")
-    raw = {
-        name: reshape(part, shape=(*part.shape[:-1], *shape))
-        for part, (name, shape) in zip(split(raw, sections=sizes, axis=-1), shapes.items(), strict=True)
-    }
-    strength = oneplus if convention.strength == "oneplus" else softplus
-    word = tanh if convention.keys == "tanh" else lambda x: x
+    c = convention
+    if c.clip_interface:
+        raw = clip(raw, low=-c.clip_interface, high=c.clip_interface)
+    raw = _cut(raw, width, read_heads, write_heads, c)
+    strength = oneplus if c.strength == "oneplus" else softplus
+    bend = {} if c.softplus_threshold is None else {"threshold": c.softplus_threshold}
+    word = tanh if c.keys == "tanh" else lambda x: x
     said = DNCInterface(
         read_keys=word(raw["read_keys"]),
-        read_strengths=strength(raw["read_strengths"]),
+        read_strengths=strength(raw["read_strengths"], **bend),
         write_keys=word(raw["write_keys"]),
-        write_strengths=strength(raw["write_strengths"]),
+        write_strengths=strength(raw["write_strengths"], **bend),
         erase=sigmoid(raw["erase"]),
         write_vectors=word(raw["write_vectors"]),
         free_gates=sigmoid(raw["free_gates"]),
@@ -114,13 +114,30 @@ def interface(raw, width, read_heads, write_heads, convention):
         read_modes=softmax(raw["read_modes"]),
         allocation_complements=sigmoid(-raw["allocation_gates"]),
     )
-    if convention.masked:
+    if c.masked:
         masks = {name: sigmoid(raw[name]) for name in ("write_masks", "read_masks")}
-        if convention.mask_min:
-            least = convention.mask_min
-            masks = {name: least + (1.0 - least) * mask for name, mask in masks.items()}
+        if c.mask_min:
+            masks = {name: c.mask_min + (1.0 - c.mask_min) * mask for name, mask in masks.items()}
         said = said._replace(**masks)
-    if convention.sharpen_links:
-        sharpness = {name: oneplus(raw[name]) for name in ("forward_sharpness", "backward_sharpness")}
+    if c.sharpen_links:
+        sharpness = {n: oneplus(raw[n], **bend) for n in ("forward_sharpness", "backward_sharpness")}
         said = said._replace(**sharpness)
     return said
+
+
+def _cut(raw, width, read_heads, write_heads, convention):
+    """name -> part (b, heads, ...) of the interface (b, columns)."""
+    switches = {"masked": convention.masked, "sharpen_links": convention.sharpen_links}
+    shapes = interface_shapes(width, read_heads, write_heads, **switches)
+    names = [name for name in convention.interface_order if name in shapes]
+    sizes = tuple(prod(shapes[name]) for name in names)
+    if raw.shape[-1] != sum(sizes):
+        raise ValueError(f"interface: raw must have {sum(sizes)} columns, got {raw.shape[-1]} in {raw.shape}")
+    parts = {}
+    for name, part in zip(names, split(raw, sections=sizes, axis=-1), strict=True):
+        batch, shape = part.shape[:-1], shapes[name]
+        if name in convention.heads_fastest and len(shape) > 1:
+            parts[name] = transpose(reshape(part, shape=(*batch, *shape[::-1])), axes=(0, 2, 1))
+        else:
+            parts[name] = reshape(part, shape=(*batch, *shape))
+    return parts

@@ -7,7 +7,7 @@ What one op decides is taken from that op's Variant, so that it stands in one pl
 """
 
 from ..conventions import PRESETS, op_params, preset
-from ..ops.activations import softplus
+from ..ops.activations import oneplus, softplus
 from ..ops.circular_shift import circular_shift
 from ..ops.cosine_addressing import cosine_addressing
 from ..ops.dnc_allocation import dnc_allocation
@@ -29,10 +29,12 @@ _NTM = {
     softplus: {"threshold": "softplus_threshold"},
 }
 _DNC = {
-    cosine_addressing: {"form": "form", "eps": "eps"},
-    dnc_allocation: {"eps": "allocation_eps"},
+    cosine_addressing: {name: name for name in ("form", "eps", "zero_gradient")},
+    dnc_allocation: {"eps": "allocation_eps", "cumprod_gradient": "cumprod_gradient"},
     dnc_usage: {"stop_write_gradient": "stop_write_gradient"},
     dnc_read_weighting: {"order": "mode_order"},
+    softplus: {"threshold": "softplus_threshold"},
+    oneplus: {"threshold": "softplus_threshold"},
 }
 NTM_NAMES = tuple(name for name, chosen in PRESETS.items() if chosen.ntm is not None)
 DNC_NAMES = tuple(name for name, chosen in PRESETS.items() if chosen.dnc is not None)

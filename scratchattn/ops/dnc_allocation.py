@@ -39,11 +39,18 @@ The order is that of a stable sort: of rows equally in use, as all are at the fi
 lowest index comes first.  Where two rows swap, the allocation is not continuous but jumps.  Other sorts
 break ties their own way, so an order may be given as ``permutation``, and is then not checked to sort.
 
-``eps`` takes e + (1 - e) u for u, in here only; 1 - u is then (1 - e) (1 - u).  It keeps TensorFlow's
-cumprod, whose gradient divides, away from zero.
+``eps`` takes e + (1 - e) u for u, in here only; 1 - u is then (1 - e) (1 - u):
 
-    none    the paper; Mostafa-Samir and ADNC, whose gradients are NaN where a usage is exactly 0
+    none    the paper, Mostafa-Samir, ADNC
     1e-6    DeepMind, ixaxaar, Csordas, jingweiz, bgavran
+
+``cumprod_gradient="divide"`` is the gradient of TensorFlow's cumprod: the products after a row, summed,
+over its usage,
+
+    g(u_phi(j)) = sum_(m > j) G_m (1 - u_phi(m)) P_m / u_phi(j) - G_j P_j
+
+which is the same number but for a usage of exactly 0, where it is 0 / 0: NaN.  So it is in Mostafa-Samir
+and ADNC, which have no ``eps``.
 
 Usage is taken as it comes and never clipped: beyond [0, 1], where rounding may lead, the equations go
 on to hold, with weights beyond [0, 1] by as much.  Several write heads allocate in turn, each from a
@@ -61,13 +68,18 @@ from ..op import Case, Op, Variant, register
 from ..refusals import refuse_repeats
 
 
-def dnc_allocation_forward(usage, permutation=None, *, eps=0.0):
+def dnc_allocation_forward(usage, permutation=None, *, eps=0.0, cumprod_gradient="exact"):
     """Weights over free rows: usage (..., n), integers (..., n) or None -> (..., n).
 
     ``permutation`` lists the rows from the one that is served first; None: by usage, ascending.  ``eps``
-    in [0, 1), else ValueError.  Source: Nature 538 (2016) 471, Methods.
+    in [0, 1) and ``cumprod_gradient`` "exact" or "divide", else ValueError.  Source: Nature 538 (2016)
+    471, Methods.
     """
     xp = array_module(usage, permutation)
+    if cumprod_gradient not in ("exact", "divide"):
+        raise ValueError(
+            f"dnc_allocation: cumprod_gradient must be 'exact' or 'divide', got {cumprod_gradient!r}"
+        )
     if not 0 <= eps < 1:
         raise ValueError(f"dnc_allocation: eps must be at least 0 and below 1, got {eps!r}")
     shape = usage.shape
@@ -84,20 +96,23 @@ def dnc_allocation_forward(usage, permutation=None, *, eps=0.0):
         used, free = used + eps * free, free - eps * free
     left = _products_before(xp, used)
     allocation = xp.take_along_axis(free * left, place, axis=-1)
-    return allocation, (shape, order, place, used, left, eps)
+    return allocation, (shape, order, place, used, left, free, eps, cumprod_gradient)
 
 
 def dnc_allocation_backward(saved, dallocation):
     """The gradient for usage, given dallocation of shape (..., n)."""
-    shape, order, place, used, left, eps = saved
+    shape, order, place, used, left, free, eps, cumprod_gradient = saved
     xp = array_module(used, dallocation)
     asked = xp.take_along_axis(dallocation, order, axis=-1)
-    dused = left * _handed_on(xp, used, asked)
+    if cumprod_gradient == "exact":
+        dused = left * _handed_on(xp, used, asked)
+    else:
+        dused = _summed_after(xp, asked * free * left) / used - asked * left
     dusage = xp.take_along_axis(dused - eps * dused if eps else dused, place, axis=-1)
     return (sum_to_shape(dusage, shape),)
 
 
-def dnc_allocation_loops(usage, permutation=None, *, eps=0.0, math=None):
+def dnc_allocation_loops(usage, permutation=None, *, eps=0.0, cumprod_gradient="exact", math=None):
     """One row after the other, the least used first."""
     rows = range(len(usage))
     order = sorted(rows, key=lambda i: usage[i]) if permutation is None else [int(i) for i in permutation]
@@ -132,6 +147,13 @@ def _handed_on(xp, used, asked):
         slope = xp.concat([slope[..., :-reach] * slope[..., reach:], slope[..., -reach:]], axis=-1)
         reach *= 2
     return level
+
+
+def _summed_after(xp, terms):
+    """The sum of the terms after each, along the last axis."""
+    none = xp.zeros_like(xp.sum(terms, axis=-1, keepdims=True))
+    falling = xp.cumulative_sum(xp.flip(terms, axis=-1), axis=-1)
+    return xp.flip(xp.concat([none, falling], axis=-1)[..., :-1], axis=-1)
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -181,6 +203,13 @@ def cases(rng):
         yield case(f"eps {eps}, nothing is in use", [0.0, 0.0, 0.0], params={"eps": eps})
         yield case(f"eps {eps}, all rows are in use", [1.0, 1.0, 1.0], params={"eps": eps})
     yield case("eps in a given order", spread(2, 3), [1, 0, 2], params={"eps": 0.1})
+    divided = {"cumprod_gradient": "divide"}
+    yield case("a cumprod that divides", 0.1 + 0.9 * spread(5), params=divided)
+    yield case("a cumprod that divides, a batch", 0.1 + 0.9 * spread(2, 3), params=divided)
+    yield case("a cumprod that divides, all in use", [1.0, 1.0, 1.0], params=divided)
+    yield case("a cumprod that divides, one row", 0.1 + 0.9 * spread(1), params=divided)
+    yield case("a cumprod that divides, no row", spread(2, 0), params=divided, zero_gradient=("usage",))
+    yield case("a cumprod that divides beside eps", [0.0, 0.4, 0.7], params={"eps": 0.2, **divided})
 
 
 def _margin(usage):
@@ -189,7 +218,7 @@ def _margin(usage):
     return float((rising[..., 1:] - rising[..., :-1]).min(initial=1.0)) / 2
 
 
-def _used(usage, eps=0.0):
+def _used(usage, eps=0.0, cumprod_gradient="exact"):
     return eps + (1 - eps) * usage
 
 
@@ -233,6 +262,7 @@ def the_order_of_a_stable_sort_can_be_given(inputs, params, out):
 
 
 _EPS = {"eps": 1e-6}
+_DIVIDED = {"cumprod_gradient": "divide"}
 dnc_allocation = register(
     Op(
         name="dnc_allocation",
@@ -255,10 +285,10 @@ dnc_allocation = register(
             Variant("deepmind", _EPS, "google-deepmind/dnc dnc/addressing.py"),
             Variant("pytorch_dnc", _EPS, "ixaxaar/pytorch-dnc dnc/memory.py"),
             Variant("csordas", _EPS, "RobertCsordas/dnc Models/DNC.py"),
-            Variant("mostafa_samir", {}, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
+            Variant("mostafa_samir", _DIVIDED, "Mostafa-Samir/DNC-tensorflow dnc/memory.py"),
             Variant("jingweiz", _EPS, "jingweiz/pytorch-dnc core/heads/dynamic_write_head.py"),
             Variant("bgavran", _EPS, "bgavran/DNC src/controller_implementations/dnc/memory.py"),
-            Variant("adnc", {}, "joergfranke/ADNC adnc/model/memory_units/dnc_cell.py"),
+            Variant("adnc", _DIVIDED, "joergfranke/ADNC adnc/model/memory_units/dnc_cell.py"),
         ),
         source="Nature 538 (2016) 471, Methods, dynamic memory allocation",
     )

@@ -6,6 +6,7 @@ python -m scratchattn.report.conventions > docs/conventions.md
 import dataclasses
 
 from ..conventions import PRESETS, variant_of
+from ..models.dnc_start import DNCStart
 from ..models.ntm_start import NTMStart
 from ..nn.dnc_convention import DNCConvention
 from ..nn.named_conventions import dnc_settings, ntm_settings
@@ -24,8 +25,9 @@ which is the default.
     dnc_step(x, state, weights, **dnc_settings("deepmind_dnc"))
     op_params("pytorch_ntm", scratchattn.sharpening)
 
-What the words mean: `NTMConvention`, `NTMStart` and `DNCConvention` for cells and starts, the docstring of
-an op for its params. Outputs are logits, and how weights are initialised is ours, in all of them.
+What the words mean: `NTMConvention`, `NTMStart`, `DNCConvention` and `DNCStart` for cells and starts, the
+docstring of an op for its params. Outputs are logits, and how weights are initialised is ours, in all of
+them.
 """
 
 
@@ -59,12 +61,17 @@ def _row(chosen):
         start = _told(differing(NTMStart, dataclasses.asdict(NTMStart(**chosen.ntm_start))))
     if chosen.dnc is not None:
         dnc = _told(differing(DNCConvention, dnc_settings(chosen.name)))
-        dnc_start = _told(chosen.dnc_start)
+        dnc_start = _told(differing(DNCStart, dict(chosen.dnc_start)))
     return f"`{chosen.name}`", source, ntm, start, dnc, dnc_start
 
 
 def _told(settings):
-    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items())) or "nothing"
+    words = {name: _words(v) if type(v) is tuple else v for name, v in settings.items()}
+    return ", ".join(f"{name} {value}" for name, value in sorted(words.items())) or "nothing"
+
+
+def _words(several):
+    return " ".join(several) if len(several) < 4 else "its own"
 
 
 def _cell(text):

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..nn.dnc_addressing import allocations_in_turn
-from ..nn.dnc_cell import lstm_stack, tanh_layer
-from ..nn.dnc_interface import interface
 from ..ops.dnc_read_weighting import ORDERS
-from ..ops.shaping import concat, reshape
+from ..ops.dnc_usage import dnc_usage, retention
+from ..ops.memory_read import memory_read
 from .memory_access import accessed
 from .recording import example, record
 
@@ -47,18 +46,23 @@ def dnc_access(model, params, task, length=None, seed=0):
     Its ``told`` is a DNCHeads.  Without ``length`` the sequence is as long as the task draws it.  What is not
     finite is recorded as it is.
     """
-    weights, cell = model.weights(params), model.cell
+    cell = model.cell
     steps = len(example(model, task, length, seed)[0].inputs)
     size = model.write_heads * model.rows**2
     every = -(-steps // max(2, min(MOST, LINKS // size)))
-    same = ("usage", "precedence", "read_weightings", "write_weightings", "reads", "memory")
+    same = ("usage", "precedence", "read_weightings", "write_weightings", "memory")
 
     def look(t, before, after, x):
-        said = _told(model, weights, before, x)
+        said = model.told(params, before, x)
         kept = {name: getattr(after, name) for name in same}
+        kept["reads"] = memory_read(
+            after.read_weightings, after.memory
+        )  # also where a controller sees others
         both = cell.simulated_gate == "both"
         taking = said.write_gates * said.allocation_gates if both else said.write_gates
-        kept["allocations"] = allocations_in_turn(after.usage, taking, eps=cell.allocation_eps)
+        freed = retention(said.free_gates, before.read_weightings)
+        usage = dnc_usage(before.usage, before.write_weightings, freed)
+        kept["allocations"] = allocations_in_turn(usage, taking, eps=cell.allocation_eps)
         told = {name: getattr(said, name, None) for name in (*DNCHeads._fields, "write_vectors")}
         kept |= {name: value for name, value in told.items() if value is not None}
         return kept | ({} if t % every else {"link": after.link})
@@ -67,18 +71,6 @@ def dnc_access(model, params, task, length=None, seed=0):
     kept["link_steps"] = np.arange(0, steps, every)
     kept["read_modes"] = _in_order(kept["read_modes"], model.write_heads, cell.mode_order)
     return accessed(recording, kept, DNCHeads)
-
-
-def _told(model, weights, before, x):
-    """The DNCInterface of the step from the state ``before``."""
-    batch, heads, width = before.reads.shape
-    chi = concat(x, reshape(before.reads, shape=(batch, heads * width)), axis=-1)
-    controller = lstm_stack if model.controller == "lstm" else tanh_layer
-    shown, _ = controller(chi, before.controller, weights.controller)
-    raw = shown @ weights.interface_weights
-    if weights.interface_bias is not None:
-        raw = raw + weights.interface_bias
-    return interface(raw, width, heads, model.write_heads, model.cell)
 
 
 def _in_order(modes, writers, order):

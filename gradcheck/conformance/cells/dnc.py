@@ -68,8 +68,11 @@ def _inputs(rng, batch, readers, writers, rows, width, ends=False, first=False):
 
 def _variants():
     for name in DNC_NAMES:
-        if dnc_settings(name):
-            yield Variant(preset(name).variant, dnc_settings(name), preset(name).source)
+        # No single step shows which reads the controller will see at the next.
+        settings = dnc_settings(name) | {"controller_reads": "last"}
+        if name != "smoothed":
+            chosen = preset(name)
+            yield Variant(name if chosen.variant in name else chosen.variant, settings, chosen.source)
     yield from one_by_one(DNCConvention, CHOICES | _SWITCHES, "nn/dnc_convention.py")
 
 
