@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scratchattn.conventions import preset
+from scratchattn.conventions import PRESETS, preset
 from scratchattn.nn.dnc_cell import DNCState, DNCWeights, dnc_shapes, dnc_step
 from scratchattn.nn.dnc_convention import CHOICES, DNCConvention
 from scratchattn.nn.dnc_interface import interface_shapes
@@ -72,7 +72,7 @@ def _variants():
         settings = dnc_settings(name) | {"controller_reads": "last"}
         if name != "smoothed":
             chosen = preset(name)
-            yield Variant(name if chosen.variant in name else chosen.variant, settings, chosen.source)
+            yield Variant(name if chosen.variant in PRESETS else chosen.variant, settings, chosen.source)
     yield from one_by_one(DNCConvention, CHOICES | _SWITCHES, "nn/dnc_convention.py")
 
 
