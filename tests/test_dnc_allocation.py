@@ -134,18 +134,6 @@ def test_usage_beyond_its_ends_is_not_clipped():
     assert over.tolist() == [1 + ulp, 0.5 - ulp]
 
 
-def test_what_is_left_underflows_in_float32_and_the_weights_still_sum_to_one():
-    usage = np.full(256, 0.5, np.float32)
-    with np.errstate(all="raise", under="ignore"):
-        allocation, saved = dnc_allocation.forward(usage)
-        (slope,) = dnc_allocation.backward(saved, np.arange(256, dtype=np.float32))
-    left = saved[4]
-    assert left.dtype == slope.dtype == np.float32
-    assert (left[:150] > 0).all() and (left[150:] == 0).all()
-    assert allocation.astype(float).sum() == 1 and np.isfinite(slope).all() and (slope[150:] == 0).all()
-    np.testing.assert_allclose(allocation[:100], 0.5 ** np.arange(1, 101), rtol=1e-6)
-
-
 # ---- edges: gates -----------------------------------------------------------
 
 
