@@ -136,6 +136,17 @@ def report_of(directory, previous=False):
     )  # fmt: skip
 
 
+def drawing_of(directory, previous=False, colour=False):
+    """What the model of a run does, as text for the terminal; "" where no drawing of it is known."""
+    from ..report.pictures import in_terminal
+    from ..report.run import example_rng
+
+    configuration, _ = read_run(directory)
+    params, _ = parameters_of(configuration, directory, previous)
+    rng = example_rng(configuration.settings)
+    return in_terminal(configuration.model, params, configuration.task, rng, colour=colour)
+
+
 def write_report(directory, out=None, previous=False):
     """Draw the report of the run in ``directory``; returns the path of the page and the Report."""
     from ..whole_file import write_whole

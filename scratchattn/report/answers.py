@@ -4,8 +4,8 @@ import numpy as np
 
 from . import html
 from .axes import Panel
-from .panels import drawn, lines
-from .recording import drawn_sequence, first_not_finite, is_copy, record
+from .panels import drawn
+from .recording import first_not_finite, is_copy
 
 
 def answer_panels(seen):
@@ -48,19 +48,6 @@ def beyond(task):
         return []
     doubt = f"Lengths beyond {task.shortest} to {task.longest} vectors."
     return [html.Section(html.UNCHECKED, [html.Items([doubt])])]
-
-
-def answer_pictures(model, params, task, rng):
-    """Sections on one sequence drawn from ``rng``: what comes out, beside what is asked for."""
-    seen, _ = record(model, params, task, *drawn_sequence(task, rng))
-    doubt = html.Section(html.UNCHECKED, [html.Items([one_sequence(seen)])])
-    return broken(seen) or [answer_section(seen), doubt, *beyond(task)]
-
-
-def answer_lines(model, params, task, rng, *, colour=None, width=None):
-    """Text on the same."""
-    seen, _ = record(model, params, task, *drawn_sequence(task, rng))
-    return "\n".join([*lines(answer_panels(seen), colour=colour, width=width), told(seen)])
 
 
 def one_sequence(seen):

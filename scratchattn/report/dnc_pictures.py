@@ -26,11 +26,11 @@ from .memory_pictures import (
     height_of_rows,
     memory_section,
     not_all,
-    opening,
     shown_steps,
 )
 from .plots import curve
 from .recording import drawn_sequence
+from .story_pictures import opening, text
 
 
 def dnc_pictures(model, params, task, rng):
@@ -42,7 +42,8 @@ def dnc_pictures(model, params, task, rng):
 def dnc_lines(model, params, task, rng, *, colour=None, width=None):
     """Text on the same: the sequence, what the heads do, the rows in use, gates and read modes."""
     seen = dnc_access(model, params, task, *drawn_sequence(task, rng))
-    return draw_terminal(seen, colour=colour, width=width)
+    story = text(seen, task, True, width)
+    return draw_terminal(seen, story=story, colour=colour, width=width)
 
 
 def dnc_sections(model, params, task, seen):
@@ -57,7 +58,7 @@ def dnc_sections(model, params, task, seen):
     columns = np.concatenate([told.usage[:, None], seen.read_weightings, seen.write_weightings], axis=1)
     looks = [cropped, *figures(head_panels(seen, rows)), engines(model, params, task, seen)]
     return [
-        opening(seen),
+        *opening(seen, task, True),
         html.Section("Where the heads look", looks),
         html.Section("Which rows are free", figures(_allocation_panels(seen, rows))),
         html.Section("How the heads read", [_modes_in_words(seen), *_reading(seen)]),
@@ -67,10 +68,11 @@ def dnc_sections(model, params, task, seen):
     ]
 
 
-def draw_terminal(seen, *, colour=None, width=None):
-    """Text: the sequence and all panels over time."""
+def draw_terminal(seen, *, story=(), colour=None, width=None):
+    """Text: the sequence, or the lines of its ``story``, and all panels over time."""
     rows, cropped = _cropped(seen)
-    return memory_pictures.draw_terminal(seen, _panels(seen, rows), cropped, colour=colour, width=width)
+    panels = _panels(seen, rows)
+    return memory_pictures.draw_terminal(seen, panels, cropped, story=story, colour=colour, width=width)
 
 
 def draw_png(path, seen, *, scale=2):

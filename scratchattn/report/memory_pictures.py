@@ -3,12 +3,10 @@
 Every sentence is made from a number that was measured for it.
 """
 
-from itertools import chain
-
 import numpy as np
 
 from . import html
-from .answers import answer_panels, answer_section, one_sequence, told
+from .answers import answer_panels, one_sequence, told
 from .axes import Panel
 from .drawing import beside
 from .matrices import heat_map
@@ -44,10 +42,15 @@ def figures(panels):
     return [html.Figure(drawn(panel), caption) for panel, caption in panels]
 
 
-def draw_terminal(seen, panels, cropped, *, colour=None, width=None):
-    """Text: what went in and came out, and ``panels``, as many side by side as fit (see ``panels.lines``)."""
-    shown = (lines(part, colour=colour, width=width) for part in (answer_panels(seen), panels))
-    return "\n".join([*chain.from_iterable(shown), cropped, told(seen)])
+def draw_terminal(seen, panels, cropped, *, story=(), colour=None, width=None):
+    """Text: what went in and came out, and ``panels``, as many side by side as fit (see ``panels.lines``).
+
+    ``story``: lines of text that tell it instead.
+    """
+    shown = lines(panels, colour=colour, width=width)
+    if story:
+        return "\n".join([*story, "", *shown, cropped])
+    return "\n".join([*lines(answer_panels(seen), colour=colour, width=width), *shown, cropped, told(seen)])
 
 
 def draw_sheet(seen, panels):
@@ -102,11 +105,6 @@ def not_all(chosen):
 def height_of_rows(rows):
     """Of a cell of the memory through time."""
     return max(2, min(16, 280 // len(rows)))
-
-
-def opening(seen):
-    """The first section: what went in and came out."""
-    return answer_section(seen)
 
 
 def doubts(model, seen, shown="The pictures"):

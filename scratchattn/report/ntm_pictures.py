@@ -12,10 +12,11 @@ from .answers import beyond, broken
 from .axes import Panel
 from .matrices import heat_map
 from .memory_access import access, crop_in_words, diagonality, diagonality_in_words, used_rows
-from .memory_pictures import doubts, engines, figures, head_panels, heads_of, memory_section, opening
+from .memory_pictures import doubts, engines, figures, head_panels, heads_of, memory_section
 from .panels import drawn
 from .plots import curve
 from .recording import drawn_sequence, is_copy
+from .story_pictures import opening, text
 
 
 def ntm_pictures(model, params, task, rng):
@@ -27,7 +28,8 @@ def ntm_pictures(model, params, task, rng):
 def ntm_lines(model, params, task, rng, *, colour=None, width=None):
     """Text on the same; see ``draw_terminal``."""
     seen = access(model, params, task, *drawn_sequence(task, rng))
-    return draw_terminal(seen, colour=colour, width=width)
+    story = text(seen, task, _reads_last(model.cell), width)
+    return draw_terminal(seen, story=story, colour=colour, width=width)
 
 
 def ntm_sections(model, params, task, seen):
@@ -39,25 +41,31 @@ def ntm_sections(model, params, task, seen):
     heads = np.concatenate([seen.read_weightings, seen.write_weightings], axis=1)[:, : len(named)]
     shown = "The pictures and the diagonality" if is_copy(seen) else "The pictures"
     return [
-        opening(seen),
+        *opening(seen, task, _reads_last(model.cell)),
         html.Section("Where the heads look", _looks(model, params, task, seen, rows, legend)),
         memory_section(seen, rows, heads.transpose(0, 2, 1), legend),
         doubts(model, seen, shown),
     ]
 
 
-def draw_terminal(seen, *, colour=None, width=None):
-    """Text: the sequence, adds, reads and weightings."""
+def draw_terminal(seen, *, story=(), colour=None, width=None):
+    """Text: the sequence, or the lines of its ``story``, adds, reads and weightings."""
     rows, elsewhere = used_rows(seen)
     cropped = crop_in_words(rows, elsewhere, seen.write_weightings.shape[-1])
     panels = [panel for panel, _ in head_panels(seen, rows)]
-    return memory_pictures.draw_terminal(seen, panels, cropped, colour=colour, width=width)
+    return memory_pictures.draw_terminal(seen, panels, cropped, story=story, colour=colour, width=width)
 
 
 def draw_png(path, seen, *, scale=2):
     """Write the same picture as a PNG file to ``path``."""
     panels = [panel for panel, _ in head_panels(seen, used_rows(seen)[0])]
     return png.write_png(path, png.render(memory_pictures.draw_sheet(seen, panels), scale=scale))
+
+
+def _reads_last(cell):
+    """Whether all of a step's writing is done before anything is read."""
+    writers_first = cell.turns != "" and list(cell.turns) == sorted(cell.turns, reverse=True)
+    return cell.heads in ("write_first", "read_last") or writers_first
 
 
 def _names(model):

@@ -9,10 +9,10 @@ A model of one's own, in a file of one's own, shows itself by a method
 
 from typing import Any, NamedTuple
 
-from .answers import answer_lines, answer_pictures
 from .dnc_pictures import dnc_lines, dnc_pictures
 from .html import Section
 from .ntm_pictures import ntm_lines, ntm_pictures
+from .rnn_pictures import rnn_lines, rnn_pictures
 
 
 class Known(NamedTuple):
@@ -22,10 +22,12 @@ class Known(NamedTuple):
     text: Any  # (model, params, task, rng, *, colour, width) -> str, for the terminal
 
 
+GONE = "Nothing is drawn of it: {}."
+
 PICTURES = {  # name of the model's class -> Known
     "DNC": Known(dnc_pictures, dnc_lines),
     "NTM": Known(ntm_pictures, ntm_lines),
-    "RNN": Known(answer_pictures, answer_lines),
+    "RNN": Known(rnn_pictures, rnn_lines),
 }
 
 
@@ -41,7 +43,7 @@ def pictures(model, params, task, rng):
         try:
             made = PICTURES[name].sections(model, params, task, rng)
         except FileNotFoundError as missing:  # of a data set that was there when the model was trained
-            made = [Section("What it does", [f"Nothing is drawn of it: {missing}."])]
+            made = [Section("What it does", [GONE.format(missing)])]
     else:
         return []
     made = list(made)
@@ -56,4 +58,7 @@ def in_terminal(model, params, task, rng, *, colour=None, width=None):
     known = PICTURES.get(type(model).__name__)
     if known is None or hasattr(model, "pictures"):
         return ""
-    return known.text(model, params, task, rng, colour=colour, width=width)
+    try:
+        return known.text(model, params, task, rng, colour=colour, width=width)
+    except FileNotFoundError as missing:
+        return GONE.format(missing)

@@ -65,8 +65,7 @@ def run_report(
     """
     events, name = list(events), f"{type(model).__name__} on {type(task).__name__}"
     if drawn is None:
-        rng = np.random.default_rng([getattr(settings, "seed", 0), 30_000])
-        drawn = [] if params is None else pictures.pictures(model, params, task, rng)
+        drawn = [] if params is None else pictures.pictures(model, params, task, example_rng(settings))
     extra = [*drawn, *sections]
     if config is not None and "environment" in config:
         environment = environment or config["environment"]
@@ -90,6 +89,11 @@ def run_report(
     return Report(
         title or name, shown, _lead(name, params, settings, events), tuple(_notes(settings, events))
     )
+
+
+def example_rng(settings):
+    """The generator that draws the examples of a report: others than any trained or tested on."""
+    return np.random.default_rng([getattr(settings, "seed", 0), 30_000])
 
 
 def _lead(name, params, settings, events):

@@ -14,7 +14,7 @@ from . import png
 from .colours import PAPER, TEXT
 from .drawing import SIZE, Line, Pixels, Text, printable
 
-RUNS = 1500  # characters that runs of colour may take, however short the same would be as an image
+RUNS = 1000  # characters that runs of colour may take, however short the same would be as an image
 
 
 def render(drawing, *, paper=False):
