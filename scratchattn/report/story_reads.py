@@ -9,8 +9,9 @@ where w_t(row) = 1 - prod_h (1 - w_t,h(row)) over the write heads.  What a head 
 
     read_t(line) = sum_row  read weighting_t(row)  share_t(row, line)
 
-with the shares of the step before where a machine reads before it writes, or between.  Summed over all lines, with what
-is read of rows that were never written, and with the weight that is on no row at all, that is one.
+with the shares of the step before where a machine reads before it writes, or between.  Summed over all
+lines, with what is read of rows that were never written, and with the weight that is on no row at all, that
+is one.
 
 It is an attribution by last writes and no more: how much a write erased, what was freed since and what
 the controller remembers by itself do not count.
