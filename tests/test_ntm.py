@@ -4,11 +4,14 @@ import gc
 
 import numpy as np
 import pytest
+from adjoint import is_the_adjoint
 
 import scratchattn as sa
 from gradcheck.numeric import complex_step
 from gradcheck.subject import distance, inner, random_like
 from scratchattn.models import NTM
+from scratchattn.nn.named_conventions import NTM_NAMES
+from scratchattn.nn.ntm_cell import told_heads
 from scratchattn.tasks import Copy
 from scratchattn.training.optimisers import RMSprop
 
@@ -89,9 +92,10 @@ def test_gradients_outlive_the_next_pullback():
 
 
 @pytest.mark.parametrize("engine, tolerance", [("fused", 1e-12), ("reference", 0.0)])
-@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
+@pytest.mark.parametrize("controller", [{}, {"controller": "feedforward"}, {"layers": 2}])
 def test_chunks_equal_the_whole(engine, tolerance, controller):
-    ntm = model(engine=engine, controller=controller, read_heads=2, write_heads=2)
+    engine = "auto" if "layers" in controller else engine
+    ntm = model(engine=engine, **controller, read_heads=2, write_heads=2)
     params, xs = ntm.init(np.random.default_rng(0)), inputs(t=7)
     whole, last = ntm.sequence(params, ntm.initial_state(params, 2), xs)
     state, parts = ntm.initial_state(params, 2), []
@@ -111,9 +115,9 @@ def test_float32_chunks_equal_the_whole_to_its_precision():
     assert distance(np.concatenate([first, second]), whole) <= 1e-5
 
 
-@pytest.mark.parametrize("engine", ["fused", "reference"])
-def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(engine):
-    ntm = model(engine=engine)
+@pytest.mark.parametrize("settings", [{"engine": "fused"}, {"engine": "reference"}, {"layers": 2}])
+def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(settings):
+    ntm = model(**settings)
     params, xs, lengths = ntm.init(np.random.default_rng(0)), inputs(t=5, b=3), np.array([5, 2, 0])
     for j, n in enumerate(lengths):
         xs[n:, j] = np.nan
@@ -173,6 +177,55 @@ def test_the_adjoint_identity_holds_through_a_hundred_steps(controller):
     assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * EPS * inner(map(abs, grads), map(abs, v))
 
 
+def test_of_several_layers_each_sees_the_one_below_and_the_highest_is_shown():
+    ntm = model(layers=3)
+    params, xs = ntm.init(np.random.default_rng(0)), inputs(t=1)
+    state = ntm.initial_state(params, 2)
+    hidden, cell = np.random.default_rng(1).normal(size=(2, *state.hidden.shape))
+    state = state._replace(hidden=hidden, cell=cell)
+    y, new = ntm.step(params, state, xs[0])
+    seen, lstm_cell = np.concatenate([xs[0], state.reads.reshape(2, 4)], 1), sa.REGISTRY["lstm_cell"]
+    for layer, suffix in enumerate(("", "_2", "_3")):
+        own = [params[name + suffix] for name in ("input_weights", "hidden_weights", "bias")]
+        seen, cell = lstm_cell(seen, state.hidden[:, layer], state.cell[:, layer], *own)
+        assert (new.hidden[:, layer] == seen).all() and (new.cell[:, layer] == cell).all()
+    shown = np.concatenate([new.reads.reshape(2, 4), seen], 1)
+    assert distance(y, shown @ params["output_weights"] + params["output_bias"]) <= 1e-14
+    told = told_heads(xs[0], state, ntm.weights(params))
+    raw = seen @ params["head_weights"] + params["head_bias"]
+    assert distance(told[0].key.reshape(2, 8), raw[:, :8]) <= 1e-14 and (told[1] == seen).all()
+
+
+@pytest.mark.parametrize("name", NTM_NAMES)
+def test_every_convention_has_two_layers_if_it_is_asked_for_them(name):
+    ntm = model(convention=name, layers=2)
+    params = ntm.init(np.random.default_rng(0))
+    outputs, pull = recorded(ntm, params, inputs())
+    for name, gradient in zip(params, pull(np.ones(outputs.shape)), strict=True):
+        assert np.isfinite(gradient).all() and (abs(gradient).max() > 0 or "weights" not in name), name
+
+
+def test_three_layers_have_the_gradients_of_what_they_compute():
+    ntm = model(layers=3, read_heads=2)
+    params, xs = ntm.init(np.random.default_rng(0)), inputs(t=6)
+
+    def outputs(*values):
+        named = dict(zip(params, values))
+        return ntm.sequence(named, ntm.initial_state(named, 2), xs, np.array([6, 3]))
+
+    is_the_adjoint(outputs, *[params[name] for name in params])
+
+
+def test_a_state_of_other_layers_is_named():
+    ntm = model(layers=2)
+    params = ntm.init(np.random.default_rng(0))
+    state = ntm.initial_state(params, 2)
+    with pytest.raises(ValueError, match=r"ntm: cell must be of 2 layers, got shape \(2, 1, 5\)"):
+        ntm.sequence(params, state._replace(cell=state.cell[:, :1]), inputs())
+    with pytest.raises(ValueError, match=r"ntm_sequence: hidden must have the axes \(b,l,h\)"):
+        ntm.sequence(params, state._replace(hidden=state.hidden[:, 0]), inputs())
+
+
 def test_no_steps_give_back_the_state():
     ntm = model()
     params = ntm.init(np.random.default_rng(0))
@@ -197,6 +250,8 @@ def test_an_empty_batch_gives_empty_outputs_and_zero_gradients(controller):
         ({"rows": 0}, "rows must be at least 1, got 0"),
         ({"shifts": 2}, "shifts must be odd, got 2"),
         ({"write_heads": 0}, "write_heads must be at least 1"),
+        ({"layers": 2, "controller": "feedforward"}, "layers must be 1 for a feed-forward controller, got 2"),
+        ({"layers": 2, "engine": "fused"}, r"2 layer\(s\) and .* by engine='reference' only"),
     ],
 )
 def test_wrong_settings_are_named(settings, told):

@@ -31,7 +31,7 @@ from .. import backend
 from ..conventions import preset
 from ..fused.ntm import ntm_feedforward, ntm_lstm
 from ..nn.named_conventions import NTM_NAMES, ntm_settings
-from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes, ntm_step
+from ..nn.ntm_cell import EPS, NTMState, ntm_sequence, ntm_shapes, ntm_step, ntm_weights
 from ..nn.ntm_convention import NTMConvention, convention_of
 from ..parameters import Params
 from ..refusals import check_settings
@@ -61,7 +61,10 @@ class NTM:
     units: int = 100
     """Hidden units of the controller."""
     controller: str = "lstm"
-    """"lstm" or "feedforward" (one tanh layer)."""
+    """"lstm" or "feedforward" (one layer)."""
+    layers: int = 1
+    """LSTMs on top of each other, each seeing what the one below shows; a feed-forward controller has one
+    layer."""
     read_heads: int = 1
     """Heads that read, each one vector of ``width`` a step."""
     write_heads: int = 1
@@ -70,8 +73,8 @@ class NTM:
     """Offsets that a head can move by, an odd number: 3 is -1, 0, +1.  A convention whose heads move by one
     number has none."""
     engine: str = "auto"
-    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" where the
-    convention's cell is the default's, else "reference", which alone runs all of them."""
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one
+    layer where the convention's cell is the default's, else "reference", which alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     memory: str = "auto"
@@ -80,18 +83,23 @@ class NTM:
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has an NTM."""
 
     def __post_init__(self):
-        sizes = ("inputs", "outputs", "rows", "width", "units", "read_heads", "write_heads", "shifts")
+        sizes = (
+            "inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads", "shifts"
+        )  # fmt: skip
         known = self.convention in NTM_NAMES  # else refused below
-        fusible = known and self.cell == NTMConvention()
+        fusible = known and self.cell == NTMConvention() and self.layers == 1
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
         if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
         self.cell.check_heads(self.read_heads, self.write_heads)
+        if self.controller == "feedforward" and self.layers != 1:
+            raise ValueError(f"NTM: layers must be 1 for a feed-forward controller, got {self.layers}")
         if self.engine == "fused" and not fusible:
             raise ValueError(
-                f"NTM: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
+                f"NTM: {self.layers} layer(s) and the convention {self.convention} run by engine='reference' "
+                "only, got engine='fused'"
             )
 
     @property
@@ -114,7 +122,7 @@ class NTM:
         """name -> shape of every parameter."""
         cell = ntm_shapes(
             self.inputs, self.outputs, self.units, self.width, self.read_heads, self.write_heads, self.shifts,
-            self.controller, self.cell,
+            self.controller, self.cell, self.layers,
         )  # fmt: skip
         return cell | self.start.shapes(self)
 
@@ -122,10 +130,10 @@ class NTM:
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
         values = {}
         for name, shape in self.shapes().items():
-            spread = 1 / np.sqrt(shape[0]) if name.endswith("weights") else 0.0
+            spread = 1 / np.sqrt(shape[0]) if "weights" in name else 0.0
             values[name] = rng.uniform(-spread, spread, size=shape)
-        if self.controller == "lstm":
-            values["bias"][self.units : 2 * self.units] = 1.0
+            if self.controller == "lstm" and name.startswith("bias"):
+                values[name][self.units : 2 * self.units] = 1.0
         values |= self.start.values(self)
         params = Params(self.shapes(), dtype=self.dtype)
         params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
@@ -137,8 +145,7 @@ class NTM:
 
     def weights(self, params):
         """The parameters of the cell, by role."""
-        hidden = params["hidden_weights"] if self.controller == "lstm" else None
-        return NTMWeights(*[params[name] for name in NTMWeights._fields[:-1]], hidden)
+        return ntm_weights({name: params[name] for name in self.shapes()})
 
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""

@@ -67,9 +67,9 @@ class NTMStart:
             kinds = {}
         kinds["initial_weightings"] = (self.weightings, (ntm.heads, ntm.rows))
         if ntm.controller == "lstm" or self.before == "write_and_read":
-            kinds["initial_hidden"] = (self.controller, (ntm.units,))
+            kinds["initial_hidden"] = (self.controller, _units(ntm))
         if ntm.controller == "lstm":
-            kinds["initial_cell"] = (self.controller, (ntm.units,))
+            kinds["initial_cell"] = (self.controller, _units(ntm))
         kinds["initial_memory"] = (self.memory, (ntm.rows, ntm.width))
         return {name: shape for name, (kind, shape) in kinds.items() if kind.startswith("learned")}
 
@@ -91,14 +91,14 @@ class NTMStart:
         """The NTMState of ``batch`` sequences.
 
         ``given``: name -> array that stands for what the settings say, of one sequence: memory (n, w), reads
-        (r, w), weightings (k, n), hidden (h), cell (h).  ValueError for another name or shape.
+        (r, w), weightings (k, n), hidden and cell (h) or (l, h).  ValueError for another name or shape.
         """
         shapes = {
             "memory": (ntm.rows, ntm.width),
             "reads": (ntm.read_heads, ntm.width),
             "weightings": (ntm.heads, ntm.rows),
-            "hidden": (ntm.units,),
-            "cell": (ntm.units,),
+            "hidden": _units(ntm),
+            "cell": _units(ntm),
         }
         for name, array in given.items():
             if shapes.get(name) != getattr(array, "shape", None):
@@ -115,7 +115,8 @@ class NTMStart:
         hidden = begun("hidden") if lstm or writes else None
         reading, writing = by_kind(weightings, ntm.read_heads, ntm.cell)
         if writes:
-            raw = linear(hidden, params["head_weights"], params["head_bias"])
+            shown = hidden if ntm.layers == 1 else hidden[:, -1]
+            raw = linear(shown, params["head_weights"], params["head_bias"])
             nothing_yet = NTMState(memory_read(reading, memory), memory, weightings)
             head = head_parameters(raw, nothing_yet, ntm.cell)
             memory = memory_write(memory, writing, head.erase, head.write_vector, order=ntm.cell.write_order)
@@ -134,6 +135,11 @@ class NTMStart:
         if kind == "learned_unit_rows":
             return learned / sqrt(REGISTRY["sum"](learned * learned, axis=-1, keepdims=True))
         return tanh(learned) if kind == "learned_tanh" else learned
+
+
+def _units(ntm):
+    """The shape of the hidden units of one sequence."""
+    return (ntm.units,) if ntm.layers == 1 else (ntm.layers, ntm.units)
 
 
 @cache

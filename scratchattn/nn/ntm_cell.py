@@ -35,7 +35,7 @@ from ..ops.lstm_cell import lstm_cell
 from ..ops.shaping import concat, reshape, stack, unstack
 from .checked import checker
 from .linear import linear
-from .lstm import keep_ended
+from .lstm import keep_ended, lstm_shapes
 from .ntm_convention import EPS, convention_of
 from .ntm_heads import DEFAULT, HeadParameters, HeadSizes, head_parameters, head_sizes, use_memory
 
@@ -50,16 +50,21 @@ __all__ = [
     "ntm_sequence",
     "ntm_shapes",
     "ntm_step",
+    "ntm_weights",
     "told_heads",
 ]
 
 _ACTIVATIONS = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu}
 _REST = (
-    "reads(b,r,w), memory(b,n,w), weightings(b,k,n), hidden?(b,h), cell?(b,h), input_weights(c,g), bias(g), "
+    "reads(b,r,w), memory(b,n,w), weightings(b,k,n), hidden?({0}), cell?({0}), input_weights(c,g), bias(g), "
     "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), hidden_weights?(h,g)"
 )
-_check_step = checker("ntm_step", f"x(b,i), {_REST}")
-_check_sequence = checker("ntm_sequence", f"xs(t,b,i), {_REST}, lengths?!(b)", lengths="integer")
+_UNITS = ("b,h", "b,l,h")  # of one layer, of several
+_check_step = [checker("ntm_step", f"x(b,i), {_REST.format(units)}") for units in _UNITS]
+_check_sequence = [
+    checker("ntm_sequence", f"xs(t,b,i), {_REST.format(units)}, lengths?!(b)", lengths="integer")
+    for units in _UNITS
+]
 
 
 class NTMState(NamedTuple):
@@ -68,12 +73,16 @@ class NTMState(NamedTuple):
     reads: Any  # (b, r, w)
     memory: Any  # (b, n, w)
     weightings: Any  # (b, k, n)
-    hidden: Any = None  # (b, h)
-    cell: Any = None  # (b, h)
+    hidden: Any = None  # (b, h), or (b, l, h) of several layers
+    cell: Any = None  # the same
 
 
 class NTMWeights(NamedTuple):
-    """The parameters of a cell; ``hidden_weights`` is None for a feed-forward controller."""
+    """The parameters of a cell; ``hidden_weights`` is None for a feed-forward controller.
+
+    ``above``: None, or (input_weights (h, 4h), hidden_weights (h, 4h), bias (4h)) of each further LSTM, which
+    sees what the one below it shows; the highest one is shown to the heads and the outputs.
+    """
 
     input_weights: Any  # (i + r w, 4h) for an LSTM, (i + r w, h) for one tanh layer
     bias: Any  # (4h) or (h)
@@ -82,12 +91,13 @@ class NTMWeights(NamedTuple):
     output_weights: Any  # (r w + h, o); (h, o) where outputs are the controller's alone
     output_bias: Any  # (o)
     hidden_weights: Any = None  # (h, 4h)
+    above: Any = None
 
 
 def ntm_shapes(
-    inputs, outputs, units, width, read_heads, write_heads, shifts, controller, convention=DEFAULT
+    inputs, outputs, units, width, read_heads, write_heads, shifts, controller, convention=DEFAULT, layers=1
 ):
-    """Parameter shapes of the cell; ``convention`` is an NTMConvention."""
+    """Parameter shapes of the cell; ``convention`` is an NTMConvention, ``layers`` the number of LSTMs."""
     columns = 4 * units if controller == "lstm" else units
     only_read = 0 if convention.roles == "both" else read_heads
     offsets = shifts if convention.shift == "softmax" else 1
@@ -96,6 +106,8 @@ def ntm_shapes(
     shapes = {"input_weights": (inputs + read_heads * width, columns), "bias": (columns,)}
     if controller == "lstm":
         shapes["hidden_weights"] = (units, columns)
+    for layer in range(2, layers + 1):
+        shapes |= {f"{name}_{layer}": shape for name, shape in lstm_shapes(units, units).items()}
     return shapes | {
         "head_weights": (units, parameters),
         "head_bias": (parameters,),
@@ -104,13 +116,31 @@ def ntm_shapes(
     }
 
 
+def ntm_weights(named):
+    """NTMWeights of a mapping with the names of ``ntm_shapes``."""
+    layers = range(2, 2 + sum(name.startswith("hidden_weights_") for name in named))
+    parts = ("input_weights", "hidden_weights", "bias")
+    above = tuple(tuple(named[f"{part}_{layer}"] for part in parts) for layer in layers) or None
+    return NTMWeights(**{name: named[name] for name in NTMWeights._fields if name in named}, above=above)
+
+
 def ntm_step(x, state, weights, **convention):
     """One step: x (b, i), an NTMState, NTMWeights -> outputs (b, o), the next NTMState.
 
     ``convention``: fields of NTMConvention.
     """
-    _check_step(x, *_flat(state, weights))
+    _checked(_check_step, state, weights)(x, *state, *weights[:-1])
     return _step(x, state, weights, convention_of(convention))
+
+
+def _checked(checks, state, weights):
+    """The check of one layer, or of several."""
+    if weights.above is not None and len(state.hidden.shape) == 3:
+        layers = 1 + len(weights.above)
+        for name, array in (("hidden", state.hidden), ("cell", state.cell)):
+            if array.shape[1] != layers:
+                raise ValueError(f"ntm: {name} must be of {layers} layers, got shape {tuple(array.shape)}")
+    return checks[weights.above is not None]
 
 
 def _step(x, state, weights, convention):
@@ -134,16 +164,22 @@ def told_heads(x, state, weights, convention=DEFAULT):
         hidden = cell = None
         shown = _ACTIVATIONS[convention.activation](linear(controlled, weights.input_weights, weights.bias))
     else:
-        hidden, cell = lstm_cell(
-            controlled, state.hidden, state.cell, weights.input_weights, weights.hidden_weights, weights.bias
-        )
-        shown = hidden
+        shown, hidden, cell = _lstms(controlled, state.hidden, state.cell, weights)
     raw = linear(shown, weights.head_weights, weights.head_bias)
     return head_parameters(raw, state, convention), shown, hidden, cell
 
 
-def _flat(state, weights):
-    return (*state, *weights)
+def _lstms(seen, hidden, cell, weights):
+    """What the highest one shows, and the next state of one LSTM, or of all of them side by side."""
+    layers = [(weights.input_weights, weights.hidden_weights, weights.bias)]
+    if weights.above is None:
+        hidden, cell = lstm_cell(seen, hidden, cell, *layers[0])
+        return hidden, hidden, cell
+    new = []
+    for layer, own in enumerate([*layers, *weights.above]):
+        seen, remembered = lstm_cell(seen, hidden[:, layer], cell[:, layer], *own)
+        new.append((seen, remembered))
+    return seen, *[stack(*parts, axis=1) for parts in zip(*new)]
 
 
 def ntm_sequence(xs, state, weights, lengths=None, **convention):
@@ -152,7 +188,7 @@ def ntm_sequence(xs, state, weights, lengths=None, **convention):
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
     zeros, and its padding is never read.  The rest as for ``ntm_step``.
     """
-    _check_sequence(xs, *_flat(state, weights), lengths)
+    _checked(_check_sequence, state, weights)(xs, *state, *weights[:-1], lengths)
     convention, outputs = convention_of(convention), []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t
