@@ -7,9 +7,9 @@ import pytest
 from test_report import decoded
 from test_report_pictures import gallery
 
-from scratchattn.models import NTM
-from scratchattn.report import colours, export_figures, heat_map, html, ntm
-from scratchattn.tasks import Copy
+from scratchattn.models import DNC, NTM
+from scratchattn.report import colours, export_figures, heat_map, html, ntm, run_page
+from scratchattn.tasks import BabiStories, Copy
 from scratchattn.training import Settings
 
 pytestmark = pytest.mark.skipif(chromium.FOUND is None, reason="no chromium")
@@ -27,22 +27,36 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """name -> path: an NTM's report, and a page with every part that there is."""
+    """name -> path: reports on machines with a memory, and a page with every part that there is."""
     model = NTM(TASK.inputs, TASK.outputs, rows=16, width=8, units=12, read_heads=2)
-    params = model.init(np.random.default_rng(1))
-    with params.overwriting() as flat:
-        flat *= 3
+    params = wild(model)
     events = [{"event": "train", "step": s, "wrong_bits": 9 * 0.99**s, "nats": 5.0} for s in range(9)]
     events.append({"event": "evaluation", "step": 8, "wrong_bits": 4.5, "seconds": 3.0})
     events.append({"event": "failed", "step": 9, "why": "the loss is nan"})
     folder = tmp_path_factory.mktemp("pages")
     texts = {
         "ntm": ntm.ntm_page(model, params, TASK, SETTINGS, events, lengths={9: 4.25}),
+        "dnc": told(TASK, read_heads=3, write_heads=2, layers=2, convention="csordas"),
+        "story": told(BabiStories("3"), read_heads=4),
         "parts": html.page("Every part", gallery(), lead="A page of examples.", notes=["Not to be missed."]),
     }
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in texts}
+
+
+def wild(model):
+    """Parameters with which gates and weightings differ from step to step."""
+    params = model.init(np.random.default_rng(1))
+    with params.overwriting() as flat:
+        flat *= 3
+    return params
+
+
+def told(task, **more):
+    """A DNC's report."""
+    model = DNC(task.inputs, task.outputs, rows=16, width=8, units=12, **more)
+    return run_page(model=model, params=wild(model), task=task, settings=SETTINGS, events=[])
 
 
 def amiss(browser):
@@ -52,7 +66,7 @@ def amiss(browser):
     )
 
 
-@pytest.mark.parametrize("name", ["ntm", "parts"])
+@pytest.mark.parametrize("name", ["ntm", "dnc", "story", "parts"])
 def test_nothing_is_amiss_at_any_width_in_light_and_dark(browser, pages, name):
     browser.open(pages[name])
     for dark in (False, True):
@@ -100,6 +114,17 @@ def test_the_slider_moves_the_picture_by_keyboard_and_by_pointer(browser, pages)
     assert browser.screenshot(browser.run(place)) != second and browser.run(shown) == start
     browser.run("document.querySelectorAll('.stops label')[2].click()")
     assert browser.run(shown).index(1) == 2 and browser.complaints() == []
+
+
+def test_the_words_of_a_story_can_be_scrolled_to_on_a_telephone(browser, pages):
+    browser.open(pages["story"], width=360)
+    wide = """[...document.querySelectorAll('.wide')].filter(w => w.querySelector('svg') &&
+        w.getClientRects().length).map(w => [w.scrollWidth, w.clientWidth, w.tabIndex])"""
+    found = browser.run(wide)
+    assert len(found) >= 3 and all(tab == 0 for *_, tab in found)
+    assert any(whole > 1000 >= 360 >= shown for whole, shown, _ in found)
+    labels = browser.run("[...document.querySelectorAll('.wide')].map(w => w.getAttribute('aria-label'))")
+    assert any("reads at the answers" in label for label in labels)
 
 
 def test_on_paper_every_frame_is_there_and_no_button(browser, pages):

@@ -218,6 +218,8 @@ def test_every_head_gate_and_mode_has_its_name():
     one = {panel.title: panel for panel in dnc_pictures._panels(plain, np.arange(7))}
     assert one["gates"].row_names == ["write", "allocate", "free 0", "free 1"]
     assert one["read modes, head 1"].row_names == ["back", "content", "onwards"]
+    many = heat_map(np.zeros((2, 40)), row_names=["one", "another"], width=300)
+    assert {"one", "another"} <= {mark.text for mark in many.marks if isinstance(mark, Text)}
     text = dnc_pictures.draw_terminal(seen, colour=False, width=100)
     for word in (*gates, *panels, "onwards 1"):
         assert word in text, word

@@ -12,7 +12,7 @@ from test_report_svg import cells_of
 
 from scratchattn.models import NTM
 from scratchattn.report import alignment, bars, colours, curve, heat_map, html, image_strip, ntm, terminal
-from scratchattn.report.axes import number
+from scratchattn.report.axes import number, scaled
 from scratchattn.report.environment import environment
 from scratchattn.training import Settings, train
 
@@ -133,6 +133,11 @@ def test_the_page_draws_the_weightings(pages):
             ):
                 low, high, last = map(number, (values.min(), values.max(), values[-1]))
                 assert f"{name}: 9 points from {low} to {high}, the last {last}" in drawn[title]
+        for kind, vectors in (("adds", seen.write_vectors), ("reads", seen.reads)):
+            for i in range(vectors.shape[1]):
+                title, values = kind + f", head {i}" * (vectors.shape[1] > 1), vectors[:, i].T
+                wanted = colours.paint(scaled(values)[0].astype(float))
+                assert np.array_equal(cells_of(drawn[title], wanted.shape[:2]), wanted)
         for kind, weightings in (("write", seen.write_weightings), ("read", seen.read_weightings)):
             for i in range(weightings.shape[1]):
                 title = f"{kind} weightings" + f", head {i}" * (weightings.shape[1] > 1)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .axes import block, checked, named_places, number, pooled, scaled
+from .axes import block, checked, named, named_places, number, pooled, scaled
 from .colours import SCALE, paint
 from .drawing import LINE, SIZE, Drawing, Pixels, Text, cut, heading, room
 
 WIDTH = 360  # of a picture that is not asked to be wider
 PLOT, FLAT = 288, 60  # the widest and highest, and the lowest plot but for cells as high as CELL
-CELL = 24
+CELL, NAMED = 24, 18  # the largest cell, and the height of a row that has a word for a name
 WORD = 18  # cells of an alignment: a line of words fits
 
 
@@ -34,7 +34,8 @@ def heat_map(
     cells = pooled(unit, *shared)
     most_across, most_down = (CELL, CELL) if cell is None else cell
     across = _whole(min(widest / cells.shape[1], most_across))
-    squarish = max(across, FLAT / cells.shape[0]) if cell is None else most_down
+    least = max(FLAT / cells.shape[0], NAMED * named(names))
+    squarish = max(across, least) if cell is None else most_down
     down = _whole(min(squarish, most_down, PLOT / cells.shape[0]))
     across, down = across * cells.shape[1], down * cells.shape[0]
     marks, top = heading(left, width - left, title)

@@ -22,19 +22,26 @@ def heads_of(model):
 
 
 def head_panels(seen, rows):
-    """(Panel, what is to be seen in it) for each head: its vectors, and its weighting on ``rows``."""
-    kinds = (
-        ("adds", "What the head adds to the rows that it writes.", seen.write_vectors,
-         "write weightings", seen.write_weightings),
-        ("reads", "What the head reads.", seen.reads, "read weightings", seen.read_weightings),
-    )  # fmt: skip
-    for vectors, meant, values, title, weightings in kinds:
-        heads = weightings.shape[1]
-        for i in range(heads):
-            head = f", head {i}" * (heads > 1)
-            yield Panel(values[:, i].T, vectors + head, "step", "column"), meant
-            looks = Panel(weightings[:, i, rows].T, title + head, "step", "row", 0, 1, rows)
-            yield looks, "How much of the head is on which row, at each step."
+    """(Panel, what is to be seen in it) for each head: its weighting on ``rows``, then its vectors."""
+    looks = "How much of the head is on which row, at each step."
+    for title, weightings in (
+        ("write weightings", seen.write_weightings),
+        ("read weightings", seen.read_weightings),
+    ):
+        for head, values in _by_head(title, weightings[:, :, rows]):
+            yield Panel(values, head, "step", "row", 0, 1, rows), looks
+    for title, vectors, meant in (
+        ("adds", seen.write_vectors, "What the head adds to the rows that it writes."),
+        ("reads", seen.reads, "What the head reads."),
+    ):
+        for head, values in _by_head(title, vectors):
+            yield Panel(values, head, "step", "column"), meant
+
+
+def _by_head(title, values):
+    """(title, (n, t)) for each head of ``values`` (t, heads, n)."""
+    heads = values.shape[1]
+    return [(title + f", head {i}" * (heads > 1), values[:, i].T) for i in range(heads)]
 
 
 def figures(panels):
