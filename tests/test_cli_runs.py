@@ -1,8 +1,11 @@
 """The verbs that take time, with little of it: train, demo."""
 
 import json
+import re
 import sys
 from pathlib import Path
+
+import pytest
 
 from gradcheck.evidence import CHECKS, check
 from scratchattn import REGISTRY, cli
@@ -30,6 +33,30 @@ def test_train_leaves_a_run(tmp_path, capsys):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["training"]["seed"] == 3 and config["model"]["rows"] == 8 and config["task"]["bits"] == 2
     assert "://" not in (tmp_path / "run" / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        ("ntm", ["write weightings", "adds", "8 rows"]),
+        ("dnc", ["read weightings, head 3", "usage", "allocate ", "onwards "]),
+        ("rnn", ["targets", "outputs"]),
+    ],
+)
+def test_show_draws_in_the_terminal_what_is_on_the_page(tmp_path, capsys, model, words):
+    settings = SMALL if model != "rnn" else [w for w in SMALL if "rows" not in w and "width" not in w]
+    assert ran(capsys, "train", model, "copy", "--out", str(tmp_path), *settings)[0] == 0
+    assert cli.main(["show", str(tmp_path), "--terminal"]) == 0
+    told = capsys.readouterr().out
+    sentence = re.search(r"\d+ vectors \(seed \d+\): \d+ of \d+ bits wrong\.", told)[0]
+    assert sentence in (tmp_path / "report.html").read_text() and "\033" not in told
+    for word in words:
+        assert word in told, word
+    status, report = ran(capsys, "show", str(tmp_path), "--terminal")
+    assert status == 0 and set(report) == {"run", "report", "pictures"}
+    (tmp_path / "checkpoints" / "step-00000020.npz").unlink()
+    assert cli.main(["show", str(tmp_path), "--terminal"]) == 2
+    assert "no checkpoint yet" in capsys.readouterr().err
 
 
 def test_eval_needs_no_log_and_takes_the_last_where_no_best_was_found_yet(tmp_path, capsys):

@@ -177,11 +177,14 @@ def test_what_was_not_checked_is_one_list_at_the_end():
     )
 
 
-def test_the_example_in_the_docs_runs_and_its_table_names_what_there_is():
+def test_the_examples_in_the_docs_run_and_its_table_names_what_there_is(capsys):
     text = (Path(__file__).parent.parent / "docs" / "reports.md").read_text(encoding="utf-8")
-    (example,) = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    shown, own = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    exec(shown, {})
+    told = capsys.readouterr().out
+    assert told.startswith("(11, 2, 8) (11, 8) (11, 1, 8, 8)\n") and "onwards" in told
     found = {}
-    exec(example, found)
+    exec(own, found)
     assert found["text"].count('class="frame"') == 8 and "Each row sums to one." in found["text"]
     for name, given in re.findall(r"`(\w+)\(([^)]*)\)`", text):
         known = inspect.signature(getattr(report, name)).parameters

@@ -109,11 +109,11 @@ def _table(story, shown):
             row[2:] = [" ".join(asked[i].answer), " ".join(asked[i].said), chances]
         rows.append(row)
     header = ("line", "text", "answer", "said", "chance of the answer")
-    return html.Table(rows, header, _left_out(story, shown, len(story.lines)).strip())
+    return html.Table(rows, header, _left_out(shown, len(story.lines)).strip())
 
 
-def _left_out(story, shown, of):
-    return "" if len(shown) == of else f" {len(shown)} of {of} lines are shown."
+def _left_out(shown, of, before=""):
+    return "" if len(shown) == of else f"{before} {len(shown)} of {of} lines are shown."
 
 
 def _in_words(story, reads):
@@ -146,7 +146,7 @@ def _for_answers(story, reads):
     return [
         _in_words(story, reads),
         BY_LAST_WRITES,
-        html.Figure(whole, caption + _left_out(story, shown, len(story.lines))),
+        html.Figure(whole, caption + _left_out(shown, len(story.lines))),
         html.Slider(
             [(str(asked.line + 1), _one_question(story, reads, asked)) for asked in questions],
             "The same for each read head, question by question.",
@@ -162,7 +162,7 @@ def _one_question(story, reads, asked):
     return line_map(
         story.lines, shown, weights, [str(j) for j in range(heads)], framed,
         title=f"{asked.line + 1} {story.lines[asked.line]} {_answered(asked)}",
-        x_label="read head" + _left_out(story, shown, asked.line + 1),
+        x_label="read head" + _left_out(shown, asked.line + 1, ";").rstrip("."),
     )  # fmt: skip
 
 
