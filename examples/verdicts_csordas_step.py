@@ -1,7 +1,6 @@
 """Adapters of RobertCsordas/dnc: whole steps, with and without what it adds to the paper's."""
 
 from dataclasses import replace
-from math import prod
 
 import numpy as np
 import torch
@@ -9,18 +8,9 @@ from verdicts_adapters import Row, module_of
 from verdicts_dnc_step import one_write_head, turned
 
 from gradcheck.conformance import CELLS
-from scratchattn.nn.dnc_interface import interface_shapes, interface_size
-from scratchattn.nn.named_conventions import dnc_settings
+from scratchattn.nn.dnc_interface import interface_size
 
 CELL = CELLS["dnc_cell"]
-ADDED = "masked", "deallocate", "sharpen_links"  # what Csordas adds to the paper's
-PLAIN = dnc_settings("csordas") | dict.fromkeys(ADDED, False)
-# The parts of the interface as they stand there; those that are not there are passed over.
-ORDER = (
-    *("write_masks", "write_keys", "erase", "write_vectors", "free_gates", "write_strengths"),
-    *("allocation_gates", "write_gates", "read_masks", "read_keys", "read_strengths", "read_modes"),
-    *("forward_sharpness", "backward_sharpness"),
-)
 
 
 def csordas_step(folder):
@@ -46,7 +36,7 @@ def csordas_step(folder):
             linkage.temp_link_mat, linkage.precedence_weighting = link[:, 0], precedence[:, 0]
             reader.read_dist, reader.read_data = read_weightings, reads
             dnc.controller.outputs, dnc.controller.states = [hidden], [cell]
-            outputs = torch.func.functional_call(dnc, parameters(weights, readers, width, added), (x,))
+            outputs = torch.func.functional_call(dnc, parameters(weights), (x,))
             written = linkage.temp_link_mat, linkage.precedence_weighting, writer.last_write["write_dist"]
             written = dnc.memory, writer.allocation_manager.usages, *[part[:, None] for part in written]
             after = dnc.controller.outputs[0], dnc.controller.states[0]
@@ -54,12 +44,7 @@ def csordas_step(folder):
 
         return step
 
-    def parameters(weights, readers, width, added):
-        def in_order(told):
-            shapes = interface_shapes(width, readers, masked=added, sharpen_links=added)
-            parts = dict(zip(shapes, told.split([prod(shape) for shape in shapes.values()], -1)))
-            return torch.cat([parts[name] for name in ORDER if name in parts], -1)
-
+    def parameters(weights):
         def gates(told):
             i, f, o, c = told.chunk(4, -1)
             return torch.cat([f, i, o, c], -1)
@@ -69,8 +54,8 @@ def csordas_step(folder):
                 "controller.in_to_all_0.weight": gates(weights["input_weights"]),
                 "controller.in_to_all_0.bias": gates(weights["bias"]),
                 "controller.out_to_all_0.weight": gates(weights["hidden_weights"]),
-                "controller_to_controls.weight": in_order(weights["interface_weights"]),
-                "controller_to_controls.bias": in_order(weights["interface_bias"]),
+                "controller_to_controls.weight": weights["interface_weights"],
+                "controller_to_controls.bias": weights["interface_bias"],
                 "controller_to_out.weight": weights["output_weights"],
                 "controller_to_out.bias": weights["output_bias"],
                 "read_to_out.weight": weights["read_output_weights"],
@@ -81,7 +66,7 @@ def csordas_step(folder):
     name = "`DNC`, one step"
     plain = f"{name} without masks, de-allocation and sharpened links"
     return [
-        Row(plain, stepping(False), CELL, one_write_head, {"params": PLAIN}),
+        Row(plain, stepping(False), CELL, one_write_head, {"convention": "csordas_dnc"}),
         Row(name, stepping(True), replace(CELL, cases=wider), one_write_head, {"convention": "csordas"}),
     ]
 

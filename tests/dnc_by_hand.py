@@ -145,11 +145,11 @@ def paper_step(x, state, weights, c):
 
 def torch_step(torch, x, state, weights, c):
     """One step in eager PyTorch, whole batches at once, as one would write it there."""
-    sigmoid, softplus = torch.sigmoid, torch.nn.functional.softplus
+    sigmoid = torch.sigmoid
     within = lambda v, bound: v.clamp(-bound, bound) if bound else v
     turned = lambda name, v: v.mT if name in c.heads_fastest else v
     batch, readers, width = state.reads.shape
-    writers, rows = state.link.shape[1:3]
+    writers = state.link.shape[1]
     chi, shown, controller = torch.cat([x, turned("reads", state.reads).flatten(1)], 1), [], []
     for (hidden, cell), (w_x, w_h, bias) in zip(state.controller, weights.controller):
         below = [chi] if c.input_skips or not shown else []
@@ -169,6 +169,22 @@ def torch_step(torch, x, state, weights, c):
     for piece, (name, shape) in zip(pieces, shapes.items()):
         shape = shape[::-1] if name in c.heads_fastest else shape
         said[name] = turned(name, piece.reshape(batch, *shape))
+    memory = torch_memory(torch, said, state, c)
+    reads = memory[-1]
+    read = turned("reads", reads).flatten(1)
+    y = shown @ weights.output_weights + read @ weights.read_output_weights
+    y = within(y if weights.output_bias is None else y + weights.output_bias, c.clip_outputs)
+    reads = reads if c.controller_reads == "last" else state.reads
+    return y, DNCState(*memory[:-1], reads, tuple(controller))
+
+
+def torch_memory(torch, said, state, c):
+    """What a step makes of the state, given the parts of the interface by name, each (b, heads, ...).
+
+    Memory, usage, link, precedence, write weightings, read weightings, reads.
+    """
+    sigmoid, softplus, rows = torch.sigmoid, torch.nn.functional.softplus, state.memory.shape[1]
+    writers = state.link.shape[1]
     word = torch.tanh if c.keys == "tanh" else lambda v: v
 
     def lookup(heads, memory):
@@ -204,7 +220,7 @@ def torch_step(torch, x, state, weights, c):
 
     new_link = (1 - writing[..., None] - writing[..., None, :]) * state.link
     new_link = new_link + writing[..., None] * state.precedence[..., None, :]
-    new_link = new_link * (1 - torch.eye(rows, dtype=x.dtype))
+    new_link = new_link * (1 - torch.eye(rows, dtype=writing.dtype))
     precedence = (1 - writing.sum(-1, keepdim=True)) * state.precedence + writing
     kinds = {
         "forward": torch.einsum("bhij,brj->bhri", new_link, state.read_weightings),
@@ -218,8 +234,4 @@ def torch_step(torch, x, state, weights, c):
     in_order = torch.cat([kinds[kind] for kind in c.mode_order.split("_")], 1)  # (b, m, r, n)
     reading = torch.einsum("brm,bmrn->brn", torch.softmax(said["read_modes"], -1), in_order)
     reads = reading @ memory
-    read = turned("reads", reads).flatten(1)
-    y = shown @ weights.output_weights + read @ weights.read_output_weights
-    y = within(y if weights.output_bias is None else y + weights.output_bias, c.clip_outputs)
-    reads = reads if c.controller_reads == "last" else state.reads
-    return y, DNCState(memory, usage, new_link, precedence, writing, reading, reads, tuple(controller))
+    return memory, usage, new_link, precedence, writing, reading, reads

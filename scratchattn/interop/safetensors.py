@@ -38,9 +38,25 @@ def read_weights(path, params):
     too many, or of another shape or dtype, and then nothing is overwritten.
     """
     _check("read_weights", params)
+    found = read_arrays(path)
+    for told, names in (
+        ("lacks", [name for name in params if name not in found]),
+        ("has, and the model has not,", [name for name in found if name not in params]),
+    ):
+        if names:
+            raise ValueError(f"read_weights: {path} {told} {few(names)}")
+    _refuse(ValueError, path, "shape", {name: (params.shapes[name], found[name].shape) for name in params})
+    _refuse(TypeError, path, "dtype", {name: (str(params.dtype), str(found[name].dtype)) for name in params})
+    xp = array_module(params.flat)
+    params.assign({name: xp.asarray(value) for name, value in found.items()})
+    return params
+
+
+def read_arrays(path):
+    """name -> NumPy array, all that a .safetensors file holds; ``archive.Damaged`` if it cannot be read."""
     library = _library()
     try:
-        found = library.load(Path(path).read_bytes())
+        return library.load(Path(path).read_bytes())
     except FileNotFoundError:
         raise
     except OSError as wrong:
@@ -49,17 +65,6 @@ def read_weights(path, params):
         told = " ".join(str(wrong).split())[:160]
         what = f"it is damaged, or no .safetensors of arrays that NumPy has ({told})"
         raise Damaged(path, what, "export it again") from wrong
-    for told, names in (
-        ("lacks", [name for name in params if name not in found]),
-        ("has, and the model has not,", [name for name in found if name not in params]),
-    ):
-        if names:
-            raise ValueError(f"read_weights: {path} {told} {_few(names)}")
-    _refuse(ValueError, path, "shape", {name: (params.shapes[name], found[name].shape) for name in params})
-    _refuse(TypeError, path, "dtype", {name: (str(params.dtype), str(found[name].dtype)) for name in params})
-    xp = array_module(params.flat)
-    params.assign({name: xp.asarray(value) for name, value in found.items()})
-    return params
 
 
 def _check(function, params):
@@ -72,10 +77,10 @@ def _refuse(error, path, kind, pairs):
         f"{name} {expected} and not {came}" for name, (expected, came) in pairs.items() if expected != came
     ]
     if wrong:
-        raise error(f"read_weights: {path}: expected the {kind} of {_few(wrong)}")
+        raise error(f"read_weights: {path}: expected the {kind} of {few(wrong)}")
 
 
-def _few(words):
+def few(words):
     more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
     return ", ".join(words[:SHOWN]) + more
 

@@ -161,15 +161,20 @@ class DNC:
         """What the controller tells the heads in that step: a DNCInterface."""
         return dnc_told(x, state, self.weights(params), **self._settings())
 
-    def sequence(self, params, state, xs, lengths=None, rng=None):
+    def sequence(self, params, state, xs, lengths=None, rng=None, permutations=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None.
 
-        ``rng``: the Generator that dropout is drawn from; None: nothing is dropped.
+        ``rng``: the Generator that dropout is drawn from; None: nothing is dropped.  ``permutations`` as for
+        ``dnc_sequence``, for the reference engine; ValueError if another is asked.
         """
+        if permutations is not None and self.engine != "reference":
+            raise ValueError(f"DNC: permutations need engine='reference', got engine={self.engine!r}")
         w = self.weights(params)
         xs, keep, rate = self._dropped(xs, rng)
         if self.engine == "reference":
-            return dnc_sequence(xs, state, w, lengths, keep, bypass_rate=rate, **self._settings())
+            return dnc_sequence(
+                xs, state, w, lengths, keep, permutations, bypass_rate=rate, **self._settings()
+            )
         *state, units = state
         rest = *w[1:], lengths, keep
         if self.controller == "lstm":

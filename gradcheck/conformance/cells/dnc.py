@@ -68,8 +68,8 @@ def _inputs(rng, batch, readers, writers, rows, width, ends=False, first=False):
 
 def _variants():
     for name in DNC_NAMES:
-        # No single step shows which reads the controller will see at the next.
-        settings = dnc_settings(name) | {"controller_reads": "last"}
+        settings = dnc_settings(name)
+        settings.pop("controller_reads", None)  # no single step shows what is seen at the next
         if name != "smoothed":
             chosen = preset(name)
             yield Variant(name if chosen.variant in PRESETS else chosen.variant, settings, chosen.source)

@@ -1,0 +1,81 @@
+"""Weights that others have named and laid out: what they are here, and our gradients under their names.
+
+A layout is a function of a mapping, name -> array as the others have it, that returns name -> array as we
+have it.  It is made of our ops, so that it runs on the tape: pulled back through it, the gradients of our
+parameters are those of theirs.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..ops.axes import transpose
+from ..ops.shaping import concat, split
+from ..tape import Tensor, vjp
+from .safetensors import few, read_arrays
+
+
+class Theirs:
+    """A mapping that remembers what was taken from it; ValueError for a name that is not there."""
+
+    def __init__(self, who, arrays):
+        self.who, self.arrays, self.taken = who, dict(arrays), {}
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+    def __getitem__(self, name):
+        if name not in self.arrays:
+            raise ValueError(f"{self.who}: the weights lack {name}; they have {few(list(self.arrays))}")
+        self.taken[name] = self.arrays[name]
+        return self.arrays[name]
+
+    def turned(self, name):
+        """A matrix that PyTorch has as (out, in), as (in, out)."""
+        if len(self[name].shape) != 2:
+            raise ValueError(f"{self.who}: {name} must have two axes, got shape {self[name].shape}")
+        return transpose(self[name])
+
+    def refuse_rest(self):
+        """ValueError if something was not taken."""
+        rest = [name for name in self.arrays if name not in self.taken]
+        if rest:
+            raise ValueError(f"{self.who}: the weights have, and the layout has not, {few(rest)}")
+
+
+def columns(matrix, order):
+    """The equal parts of the last axis in another order: those that stood at ``order``."""
+    size = matrix.shape[-1] // len(order)
+    parts = split(matrix, sections=(size,) * len(order), axis=-1)
+    return concat(*[parts[k] for k in order], axis=-1)
+
+
+def arrays_of(who, source):
+    """name -> NumPy array, of a mapping (a ``state_dict`` also) or the path of a .safetensors file."""
+    if isinstance(source, (str, Path)):
+        return read_arrays(source)
+    if not isinstance(source, Mapping):
+        raise TypeError(f"{who}: source must be a mapping or a path, got {type(source).__name__}")
+    return {name: np.asarray(value) for name, value in source.items()}
+
+
+def renamed(who, layout, arrays):
+    """name -> array as we have it.  ValueError for what is missing, and for what is too much."""
+    theirs = Theirs(who, arrays)
+    ours = layout(theirs)
+    theirs.refuse_rest()
+    return {name: value.data if isinstance(value, Tensor) else value for name, value in ours.items()}
+
+
+def gradients_by_their_names(who, layout, arrays, gradients):
+    """name -> gradient as they have it, given name -> gradient as we have it."""
+    names = list(arrays)
+    ours = list(renamed(who, layout, arrays))
+
+    def mapped(*values):
+        found = layout(Theirs(who, dict(zip(names, values, strict=True))))
+        return tuple(found[name] for name in ours)
+
+    _, pullback = vjp(mapped, *[arrays[name] for name in names])
+    return dict(zip(names, pullback(*[gradients[name] for name in ours]), strict=True))
