@@ -29,8 +29,6 @@ neural computer for question answering", arXiv:1807.02658.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .. import backend
 from ..conventions import preset
 from ..fused.dnc import dnc_feedforward, dnc_lstm
@@ -46,9 +44,9 @@ from ..nn.dnc_controller import lstm_stack, tanh_layer
 from ..nn.dnc_convention import DNCConvention, convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..ops.choice import where
-from ..parameters import Params
 from ..refusals import check_settings, refuse_no_rate
 from .dnc_start import DNCStart
+from .weights import params_of, uniform_weights
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
@@ -87,6 +85,8 @@ class DNC:
     one write head and a convention whose cell is the default's, else "reference", which alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
+    input_scale: float = 1.0
+    """The initial weights of the task's inputs are so much larger: see ``weights.py``."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
     bypass_dropout: float = 0.0
@@ -102,7 +102,10 @@ class DNC:
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
-        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES, flags=("biases",))
+        check_settings(
+            self, at_least=dict.fromkeys(sizes, 1), positive=("input_scale",), one_of=_CHOICES,
+            flags=("biases",),
+        )  # fmt: skip
         for name in ("bypass_dropout", "word_dropout"):
             refuse_no_rate(f"DNC: {name}", getattr(self, name))
         if self.controller == "feedforward" and self.layers != 1:
@@ -135,15 +138,13 @@ class DNC:
 
     def init(self, rng):
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
-        values = {}
-        for name, shape in self.shapes().items():
-            spread = 1 / np.sqrt(shape[0]) if len(shape) == 2 else 0.0
-            values[name] = rng.uniform(-spread, spread, size=shape)
+        values = uniform_weights(self.shapes(), rng)
+        for name in values:
+            if name.startswith("input_weights"):
+                values[name][: self.inputs] *= self.input_scale
         for layer in range(1, self._stacked + 1):
             values[f"bias_{layer}"][self.units : 2 * self.units] = 1.0
-        params = Params(self.shapes(), dtype=self.dtype)
-        params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
-        return params
+        return params_of(values, self.dtype)
 
     def initial_state(self, params, batch, rng=None):
         """The DNCState before the first step of ``batch`` sequences; ``rng`` as for ``DNCStart.state``."""

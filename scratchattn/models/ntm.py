@@ -25,17 +25,14 @@ arXiv:1807.08518.
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from .. import backend
 from ..conventions import preset
 from ..fused.ntm import ntm_feedforward, ntm_lstm
 from ..nn.named_conventions import NTM_NAMES, ntm_settings
 from ..nn.ntm_cell import EPS, NTMState, ntm_sequence, ntm_shapes, ntm_step, ntm_weights
 from ..nn.ntm_convention import NTMConvention, convention_of
-from ..parameters import Params
 from ..refusals import check_settings
 from .ntm_start import MEMORIES, NTMStart
+from .weights import params_of, uniform_weights
 
 _CHOICES = {
     "controller": ("lstm", "feedforward"),
@@ -77,6 +74,8 @@ class NTM:
     layer where the convention's cell is the default's, else "reference", which alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
+    input_scale: float = 1.0
+    """The initial weights of the task's inputs are so much larger: see ``weights.py``."""
     memory: str = "auto"
     """What the memory starts from: see ``NTMStart``; "auto": what the convention says."""
     convention: str = "smoothed"
@@ -90,7 +89,9 @@ class NTM:
         fusible = known and self.cell == NTMConvention() and self.layers == 1
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
-        check_settings(self, at_least=dict.fromkeys(sizes, 1), one_of=_CHOICES)
+        check_settings(
+            self, at_least=dict.fromkeys(sizes, 1), positive=("input_scale",), one_of=_CHOICES
+        )  # fmt: skip
         if self.shifts % 2 == 0:
             raise ValueError(f"NTM: shifts must be odd, got {self.shifts}")
         self.cell.check_heads(self.read_heads, self.write_heads)
@@ -128,16 +129,12 @@ class NTM:
 
     def init(self, rng):
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
-        values = {}
-        for name, shape in self.shapes().items():
-            spread = 1 / np.sqrt(shape[0]) if "weights" in name else 0.0
-            values[name] = rng.uniform(-spread, spread, size=shape)
+        values = uniform_weights(self.shapes(), rng)
+        values["input_weights"][: self.inputs] *= self.input_scale
+        for name in values:
             if self.controller == "lstm" and name.startswith("bias"):
                 values[name][self.units : 2 * self.units] = 1.0
-        values |= self.start.values(self)
-        params = Params(self.shapes(), dtype=self.dtype)
-        params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
-        return params
+        return params_of(values | self.start.values(self), self.dtype)
 
     def initial_state(self, params, batch, **given):
         """The state before the first step of ``batch`` sequences; ``given``: see ``NTMStart.state``."""

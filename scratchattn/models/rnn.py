@@ -30,8 +30,8 @@ from ..nn.reversal import backwards
 from ..nn.tanh_rnn import tanh_rnn, tanh_rnn_shapes
 from ..ops.choice import where
 from ..ops.shaping import concat
-from ..parameters import Params
 from ..refusals import check_settings
+from .weights import params_of, uniform_weights
 
 SHAPES = {"tanh": tanh_rnn_shapes, "lstm": lstm_shapes, "gru": gru_shapes}
 LAYERS = {
@@ -70,6 +70,8 @@ class RNN:
     """"fused", which there is of LSTM and GRU, or "reference"; "auto": "fused" where there is one."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
+    input_scale: float = 1.0
+    """The initial weights of the task's inputs are so much larger: see ``weights.py``."""
 
     def __post_init__(self):
         if self.engine == "auto":
@@ -83,6 +85,7 @@ class RNN:
                 "engine": ("fused", "reference"),
                 "dtype": ("float32", "float64"),
             },
+            positive=("input_scale",),
             flags=("both_directions",),
         )
         if (self.cell, self.engine) not in LAYERS:
@@ -109,15 +112,13 @@ class RNN:
 
     def init(self, rng):
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
-        values = {}
-        for name, shape in self.shapes().items():
-            spread = 1 / np.sqrt(shape[0]) if len(shape) == 2 else 0.0
-            values[name] = rng.uniform(-spread, spread, size=shape)
-            if self.cell == "lstm" and name.startswith("bias"):
-                values[name][self.units : 2 * self.units] = 1.0
-        params = Params(self.shapes(), dtype=self.dtype)
-        params.assign({name: backend.asarray(value, dtype=self.dtype) for name, value in values.items()})
-        return params
+        values = uniform_weights(self.shapes(), rng)
+        for part, layer in self._parts():
+            if layer == 0:
+                values[f"input_weights_{part}"] *= self.input_scale
+            if self.cell == "lstm":
+                values[f"bias_{part}"][self.units : 2 * self.units] = 1.0
+        return params_of(values, self.dtype)
 
     def initial_state(self, params, batch):
         """Zeros for ``batch`` sequences."""
