@@ -7,10 +7,11 @@ import pytest
 
 from scratchattn.calculus import softmax
 from scratchattn.models import NTM
+from scratchattn.nn.named_conventions import NTM_NAMES
 from scratchattn.nn.ntm_cell import told_heads
-from scratchattn.report import ntm
+from scratchattn.report import html, ntm
 from scratchattn.report.memory_access import crop_in_words
-from scratchattn.report.ntm_pictures import ntm_sections
+from scratchattn.report.ntm_pictures import _reads_last, ntm_sections
 from scratchattn.tasks import Copy
 
 TASK = Copy(bits=3, shortest=1, longest=4)
@@ -103,6 +104,27 @@ def test_heads_that_read_and_write_by_one_weighting_and_move_by_one_number_are_d
     assert np.allclose(amount[0], -told.shift[0], atol=1e-6)
     page = ntm_sections(model, params, TASK, seen)
     assert len(page) == 4 and "head 1 is read and write 1" in str(page) and "head 2" not in str(page)
+
+
+@pytest.mark.parametrize("name", NTM_NAMES)
+def test_every_convention_is_recorded_as_it_steps_and_drawn(name):
+    model, params = machine(convention=name, read_heads=2, write_heads=2, dtype="float64")
+    seen = ntm.access(model, params, TASK, 3, seed=2)
+    batch = Copy(3, 3, 3).batch(np.random.default_rng(2), 1, model.dtype)
+    state = model.initial_state(params, 1)
+    for t, x in enumerate(batch.inputs):
+        before = state
+        _, state = model.step(params, state, x)
+        kept = state.memory[0] if _reads_last(model.cell) else before.memory[0]
+        if model.cell.heads != "in_turn":
+            assert np.allclose(seen.read_weightings[t] @ kept, seen.reads[t], atol=1e-12)
+        assert np.array_equal(seen.reads[t], state.reads[0])
+        assert np.array_equal(seen.memory[t], state.memory[0])
+        shown = {row.tobytes() for kind in (seen.read_weightings, seen.write_weightings) for row in kind[t]}
+        assert shown == {row.tobytes() for row in state.weightings[0]}
+    assert ntm.engine_difference(model, params, TASK, seen) < 1e-12
+    titles = [section.title for section in ntm_sections(model, params, TASK, seen)]
+    assert titles == ["One copy", "Where the heads look", "The memory through time", html.UNCHECKED]
 
 
 def test_other_lengths_are_measured_on_sequences_of_that_length():

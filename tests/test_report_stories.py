@@ -117,20 +117,23 @@ def test_a_machine_that_reads_the_supporting_line_is_seen_to():
         writing[np.flatnonzero(story.line_of == line)[1], 0, line] = 1  # at its second word, a row of its own
     for asked in story.questions:
         reading[asked.steps, 0, asked.supports[0]] = 1
-        reading[asked.steps, 1] = [0.25, 0.25, 0, 0, 0.125, 0.125]
+        reading[asked.steps, 1] = [0.25, 0.25, 0, 0, 0.125, 0]
     seen = seen._replace(write_weightings=writing, read_weightings=reading)
     reads = reads_of_lines(seen, story.line_of, 4, True)
-    assert reads[story.questions[1].steps[0]].tolist() == [[0, 1, 0, 0, 0, 0], [0.25, 0.25, 0, 0, 0.25, 0.25]]
+    assert reads[story.questions[1].steps[0]].tolist() == [
+        [0, 1, 0, 0, 0, 0],
+        [0.25, 0.25, 0, 0, 0.125, 0.375],
+    ]
     said = story_pictures._in_words(story, reads)
     assert "lies 0.62 of the read weight, on average over heads and 2 questions" in said  # (1 + 0.25) / 2
     assert "it would be 0.50." in said  # one of two statements
     text = "\n".join(story_pictures.text(seen, task, True, 60))
     assert text.count("     *  1 ") == text.count("     *  2 ") == 1 and "0.62 ####" in text
-    assert "rows never written 0.12 " in text and "no row             0.12 " in text
+    assert "rows never written 0.06 " in text and "no row             0.19 " in text
     sections = story_pictures.opening(seen, task, True)
     (figure,) = [block for block in sections[1].blocks if isinstance(block, html.Figure)]
     cells = next(mark for mark in figure.drawing.marks if isinstance(mark, Pixels))
-    wanted = [[0.625, 0.125], [0.125, 0.625], [0, 0], [0, 0], [0.125, 0.125], [0.125, 0.125]]
+    wanted = [[0.625, 0.125], [0.125, 0.625], [0, 0], [0, 0], [0.0625, 0.0625], [0.1875, 0.1875]]
     assert np.array_equal(cells.pixels, colours.paint(np.array(wanted)))
     frames = [mark for mark in figure.drawing.marks if isinstance(mark, Line)]
     places = {(min(line.x) - cells.x, min(line.y) - cells.y) for line in frames}
@@ -139,7 +142,7 @@ def test_a_machine_that_reads_the_supporting_line_is_seen_to():
     assert [label for label, _ in slider.frames] == ["3", "4"]
     first = next(mark for mark in slider.frames[0][1].marks if isinstance(mark, Pixels)).pixels
     assert np.array_equal(first[:, 0], colours.paint(np.array([1.0, 0, 0, 0, 0])))
-    assert np.array_equal(first[:, 1], colours.paint(np.array([0.25, 0.25, 0, 0.25, 0.25])))
+    assert np.array_equal(first[:, 1], colours.paint(np.array([0.25, 0.25, 0, 0.125, 0.375])))
 
 
 def test_what_a_machine_writes_at_the_answer_counts_only_if_it_reads_after():

@@ -55,9 +55,7 @@ def dnc_access(model, params, task, length=None, seed=0):
     def look(t, before, after, x):
         said = model.told(params, before, x)
         kept = {name: getattr(after, name) for name in same}
-        kept["reads"] = memory_read(
-            after.read_weightings, after.memory
-        )  # also where a controller sees others
+        kept["reads"] = memory_read(after.read_weightings, after.memory)  # a controller may see others
         both = cell.simulated_gate == "both"
         taking = said.write_gates * said.allocation_gates if both else said.write_gates
         freed = retention(said.free_gates, before.read_weightings)
