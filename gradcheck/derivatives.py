@@ -35,7 +35,7 @@ def backward_is_the_papers_derivative(subject, rng):
     Row by row, so that a saturated output cannot hide behind a lively one.  Not on a kink, where
     the transcription has two derivatives, nor where the backward is on purpose another's.
     """
-    if subject.op.loops is None or subject.case.margin == 0 or subject.op.detached is not None:
+    if subject.op.loops is None or subject.case.margin == 0 or subject.held:
         return
     import mpmath
 
@@ -132,7 +132,7 @@ def hessian_is_symmetric(subject, rng):
 
     Never looks at the forward's values: a gradient that is no gradient at all is found.
     """
-    if subject.op.detached is not None or not subject.inputs:
+    if subject.held or not subject.inputs:
         return
     u = random_like(rng, subject.function(*subject.inputs))
     v, w = random_like(rng, subject.inputs), random_like(rng, subject.inputs)

@@ -85,7 +85,7 @@ def derivatives_are_certified(subject, rng):
             )
 
         pairs = [("<u, J v> - <J^T u, v>", paired(pushed, 1, u), paired(grads, 0, v))]
-        if subject.op.detached is None:
+        if not subject.held:
             pairs.append(("v . H v, forward less backward", 2 * paired(out, 2, u), paired(grads, 1, v)))
         for what, left, right in pairs:
             gap = left - right
@@ -96,7 +96,7 @@ def derivatives_are_certified(subject, rng):
 def _differentiated(subject, primals, out):
     """``out``, or what it is on purpose the derivative of: the forward with something held constant."""
     kind = type(primals[0]) if primals else None
-    if subject.op.detached is not None:
+    if subject.held:
         whole, params = subject.whole(primals), subject.case.params
         held = [
             x.real if isinstance(x, NumberArray) else x for x in subject.op.detached.stopped(*whole, **params)

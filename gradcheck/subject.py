@@ -51,11 +51,17 @@ class Subject:
         """The reference ops that a fused op stands for, in the same form."""
         return tupled(self.op.equals(*self.whole(active), **self.case.params))
 
+    @property
+    def held(self):
+        """What the backward on purpose holds constant in this case; () for nothing."""
+        detached = self.op.detached
+        return detached.stopped(*self.whole(self.inputs), **self.case.params) if detached else ()
+
     def differentiated(self):
         """What the backward is the derivative of: the op, or its forward with something held constant."""
-        if self.op.detached is None:
+        held = self.held
+        if not held:
             return self.function
-        held = self.op.detached.stopped(*self.whole(self.inputs), **self.case.params)
         forward = self.op.detached.forward
         return lambda *active: tupled(forward(*self.whole(active), *held, **self.case.params))
 

@@ -28,7 +28,7 @@ class Trial:
         self.kinds = [place for place, kind in zip(range(len(self.inputs)), op.kinds) if kind is None]
         self.several = op.Outputs is not None
         self.factor = condition(subject)
-        self.has_rows = case.margin != 0 and op.detached is None and bool(self.active)
+        self.has_rows = case.margin != 0 and not subject.held and bool(self.active)
         rng = np.random.default_rng(1)
         self.outputs = subject.function(*subject.inputs)
         self.u = [_read_only(u) for u in random_like(rng, self.outputs)]

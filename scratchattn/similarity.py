@@ -19,8 +19,8 @@ def cosine(xp, key, memory, form, eps):
     if form == "none":
         (key, key_scale), (memory, memory_scale) = _scaled(xp, key), _scaled(xp, memory)
         scales = key_scale, memory_scale
-    key_length, key_slope = measure(xp, key, eps)
-    row_length, row_slope = measure(xp, memory, eps)
+    key_length, key_slope = measure(xp, xp.sum(key * key, axis=-1, keepdims=True), eps)
+    row_length, row_slope = measure(xp, xp.sum(memory * memory, axis=-1, keepdims=True), eps)
     denominator, slope = join(xp, key_length * xp.matrix_transpose(row_length), eps)
     similarity = xp.matmul(key, xp.matrix_transpose(memory)) / denominator
     sides = (key, key_length, key_slope), (memory, row_length, row_slope)
@@ -56,16 +56,15 @@ def _scaled(xp, x):
     return x * scale, scale
 
 
-# Lengths: s(x) and the t of s'(x) = t x.
+# Lengths, from x . x: s(x) and the t of s'(x) = t x.
 
 
-def _smoothed(xp, x, eps):
-    length = xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True) + eps)
+def _smoothed(xp, square, eps):
+    length = xp.sqrt(square + eps)
     return length, 1 / length
 
 
-def _clamped(xp, x, least):
-    square = xp.sum(x * x, axis=-1, keepdims=True)
+def _clamped(xp, square, least):
     above = real(square) > least * least
     length = xp.sqrt(xp.where(above, square, 1))
     return xp.where(above, length, least), xp.where(above, 1 / length, 0)
@@ -96,8 +95,8 @@ def _larger(xp, p, eps):
     return xp.where(above, p, eps), xp.where(above, xp.ones_like(p), 0)
 
 
-def _bare(xp, x, eps):
-    return _clamped(xp, x, 0)
+def _bare(xp, square, eps):
+    return _clamped(xp, square, 0)
 
 
 FORMS = {
@@ -108,5 +107,5 @@ FORMS = {
     "smoothed_product": (_bare, _root),
     "clamped_product": (_bare, _larger),
     "clamped": (_clamped, _product),
-    "normalised": (lambda xp, x, eps: _clamped(xp, x, eps**0.5), _product),
+    "normalised": (lambda xp, square, eps: _clamped(xp, square, eps**0.5), _product),
 }

@@ -31,6 +31,10 @@ def recorded(dnc, params, xs, lengths=None):
     return outputs, lambda u: sa.pull_back([outputs], [u], list(leaves.values()))
 
 
+# Of the presets, those that the fused ops follow: the paper's and the eight of Csordas.
+FUSED = ("smoothed", "paper", "bgavran", *(name for name in DNC_NAMES if name.startswith("csordas")))
+
+
 def inputs(t=4, b=2, seed=0):
     return np.random.default_rng(seed).normal(size=(t, b, 3))
 
@@ -125,7 +129,13 @@ def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(e
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"controller": "feedforward"}, {"read_heads": 4, "rows": 9, "biases": False}]
+    "settings",
+    [
+        {"controller": "feedforward", "convention": "csordas"},
+        {"read_heads": 4, "rows": 9, "biases": False},
+        *({"convention": name} for name in FUSED),
+    ],
+    ids=str,
 )
 def test_both_engines_agree_through_the_model(settings):
     fused, reference = model(**settings), model(**settings, engine="reference")

@@ -20,7 +20,7 @@ def forward_buffers(new, s):
         raw=new(t, b, s.emitted()["modes"].stop),  # the interface before squashing
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
-        strength=new(t, b, r + 1),
+        above=new(t, b, s.emitted()["modes"].start - s.emitted()["strength"].start),  # strength, sharpness
         length=new(t, b, r + 1),  # of keys
         slope=new(t, b, r + 1),  # of logits by the key, but for the lengths of the rows
         scaled=new(t, b, r + 1, w),  # keys by that
@@ -48,11 +48,13 @@ def forward_buffers(new, s):
         over_links=new(b, n, n),
         over_rows=new(b, n),
         over_modes=new(1, b, r),
+        squares=new(b, w, n),  # of the newest memory
         changes=new(b, 2 * w, n),  # of the memory: what is left of it, what is added
         one=new(b, 1, 1),
         one_each=new(b, r, 1),
         ones=new(1, w),
     )
+    f.strength = f.above[:, :, : r + 1]
     f.left, f.addition = f.changes[:, :w], f.changes[:, w:]
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, :w], spare[:, :, w:] = 1, 0
@@ -61,6 +63,18 @@ def forward_buffers(new, s):
     first = f.one[:, 0, 0]
     f.first = stable_argsort(array_module(first).zeros_like(first))[:, None] * n  # 0, n, 2n, ... as integers
     f.states += (f.memory, f.usage, f.link, f.preceding, f.written, f.reading)
+    f.emitted = new(t, b, f.raw.shape[-1]) if s.convention.clip_interface else f.raw
+    if s.convention.keys == "tanh":
+        f.words = new(t, b, s.emitted()["words"].stop)
+    if s.convention.sharpen_links:
+        f.along, f.logs, f.one_along = new(t, b, 2, r, n), new(t, b, 2, r, n), new(b, 2, r, 1)
+    if not s.plain:
+        f.similarity, f.masks_squared = new(t, b, r + 1, n), new(t, b, r + 1, w)
+        f.masks_squared[...] = 1
+    if s.convention.mask_min and s.convention.masked:
+        f.masks = new(t, b, r + 1, w)
+    if s.convention.mask_keys and s.convention.masked:
+        f.seen = new(t, b, r + 1, w)
     f.views = [_views(f, s, i, reaches) for i in range(t)]
     return f
 
@@ -69,13 +83,15 @@ def _views(f, s, t, reaches):
     b, w, n, r = s.batch, s.width, s.rows, s.reads
     raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
     v = controller.forward_views(f, s, t)
-    v.raw, v.reads = raw, f.carried[t + 1][:, : s.features].reshape(b, r, w)
-    v.keys = raw[:, emitted["keys"]].reshape(b, r + 1, w)
-    v.scaled, v.scaled_of_readers, v.scaled_of_writer = f.scaled[t], f.scaled[t][:, :r], f.scaled[t][:, r:]
-    v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
+    v.raw, v.emitted, v.reads = raw, f.emitted[t], f.carried[t + 1][:, : s.features].reshape(b, r, w)
+    v.raw_words = raw[:, emitted["words"]]
+    v.words = f.words[t] if s.convention.keys == "tanh" else v.raw_words
+    v.keys, v.scaled = v.words[:, emitted["keys"]].reshape(b, r + 1, w), f.scaled[t]
+    v.word_to_write, v.write_vector = v.words[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
     v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]
-    v.exponentials_of_heads, v.raw_strength = f.exponentials_of_heads[t], raw[:, emitted["strength"]]
-    v.strength, v.length, v.slope = f.strength[t], f.length[t], f.slope[t]
+    v.exponentials_of_heads, v.raw_above = f.exponentials_of_heads[t], raw[:, emitted["above"]]
+    v.above, v.strength, v.length, v.slope = f.above[t], f.strength[t], f.length[t], f.slope[t]
+    v.above_one = v.above if s.convention.strength == "oneplus" else v.above[:, r + 1 :]
     v.slope_of_words = v.slope[:, :, None]
     v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r).swapaxes(0, 1), f.modes[t]
     v.modes_of_rows = v.modes.swapaxes(0, 1)[:, :, :, None]
@@ -101,12 +117,24 @@ def _views(f, s, t, reaches):
     v.unwritten, v.unwritten_columns = f.unwritten[t][:, 1:], f.unwritten[t].swapaxes(1, 2)
     v.untouched, v.reading_before, v.reading = f.untouched[t], f.reading[t], f.reading[t + 1]
     v.factors, v.kept, v.used = f.factors[t], f.kept[t], f.used[t]
+    v.kept_of_rows = v.kept[:, None]
     v.factor_of = [v.factors[:, h] for h in range(r)]
     v.sources, v.sources_of = f.sources[t], f.sources[t].swapaxes(0, 1)
     v.allocation, v.allocation_flat = v.sources[0], v.sources[0].reshape(-1)
-    v.content = v.sources[1][:, None]
-    v.logits_of_writer, v.logits, v.ways = f.logits_of_writer[t], f.logits[t], f.ways[t]
-    v.back, v.alike, v.onwards = (v.ways[:, j] for j in range(3))
+    v.ways = f.ways[t]
+    v.back, v.onwards = v.ways[:, 0], v.ways[:, 2]
+    if s.convention.sharpen_links:
+        v.along, v.logs, v.sharpened = f.along[t], f.logs[t], v.ways[:, ::2]
+        v.back, v.onwards = v.along[:, 0], v.along[:, 1]
+        v.sharpness = v.above[:, r + 1 :].reshape(b, 2, r, 1)
+    v.readers = _look(f, t, slice(0, r), f.logits, v.ways[:, 1], f.one_each)
+    v.writer = _look(f, t, slice(r, r + 1), f.logits_of_writer, v.sources[1][:, None], f.one)
+    if not s.plain:
+        v.masks, v.seen = None, f.seen[t] if hasattr(f, "seen") else v.keys
+        v.masks_squared, v.length_of_words = f.masks_squared[t], v.length[:, :, None]
+    if s.convention.masked:
+        v.raised_masks = squashed[:, c["masks"]].reshape(b, r + 1, w)
+        v.masks = f.masks[t] if hasattr(f, "masks") else v.raised_masks
     products, start = f.products[t], s.pad()
     v.usage_in_order, v.left_before = products[0][:, start + 1 :], products[-1][:, start:-1]
     v.doublings = [
@@ -115,3 +143,14 @@ def _views(f, s, t, reaches):
     ]
     v.windows = [products[j][:, start + 1 + reach :] for j, reach in enumerate(reaches)]
     return v
+
+
+def _look(f, t, heads, logits, weighting, one):
+    """What ``content`` looks with, for some of the heads."""
+    look = SimpleNamespace(
+        heads=heads, scaled=f.scaled[t][:, heads], logits=logits[t], weighting=weighting, one=one
+    )
+    if hasattr(f, "similarity"):
+        look.similarity, look.masks_squared = f.similarity[t][:, heads], f.masks_squared[t][:, heads]
+        look.strength = f.strength[t][:, heads, None]
+    return look

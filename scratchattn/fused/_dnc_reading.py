@@ -4,7 +4,9 @@ Arguments as in ``_dnc_writing``.  A product of inner length two makes 1 - w_i -
 broadcasting, or an inner length of one, would take several times as long.
 """
 
+from . import _dnc_comparison as comparison
 from ._dnc_content import content, content_back
+from ._dnc_sharpening import sharpen, sharpen_back
 
 
 def link(xp, tw, v, f):
@@ -20,19 +22,21 @@ def link(xp, tw, v, f):
     v.precedence_after += v.writing
 
 
-def read(xp, tw, v, f):
+def read(xp, tw, v, f, sizes):
     """The read weightings, and what they read."""
     before = v.reading_before
     xp.matmul(before, v.link_after, out=v.back)
     xp.matmul(before, v.link_turned, out=v.onwards)
-    content(xp, tw, v.scaled_of_readers, v.memory_after, v.inverse_after, v.logits, v.alike, f.one_each)
+    if sizes.convention.sharpen_links:
+        sharpen(xp, tw, v, f, sizes.convention.link_eps)
+    content(xp, tw, v.readers, v.memory_after, v.inverse_after, f, sizes)
     ways = xp.multiply(v.ways, v.modes_of_rows, out=f.over_ways)
     xp.add(ways[:, 0], ways[:, 1], out=v.reading)
     v.reading += ways[:, 2]
     xp.matmul(v.reading, v.rows_after, out=v.reads)
 
 
-def read_back(xp, tw, v, d, g):
+def read_back(xp, tw, v, d, g, sizes):
     """From the gradients of the reads to those of the weightings, of keys, strengths and modes.
 
     ``g.dmemory`` is completed: with what reading, what addressing, and what the write head of the step
@@ -48,14 +52,21 @@ def read_back(xp, tw, v, d, g):
     dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 0, g.mean_of_modes)
     xp.multiply(dmodes, modes, out=d.dmodes)
     xp.multiply(over_ways, v.modes_of_rows, out=g.dways)
-    content_back(xp, tw, g.dalike, v.alike, v.logits, v.rows_after, v.inverse_after, d.readers)
-    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads, v.scaled_of_readers, v.reading
-    pull_on_memory(xp, tw, v.memory_after, d.inverse_squared_after, g)
+    if sizes.convention.sharpen_links:
+        sharpen_back(xp, tw, v, d, g)
+    content_back(xp, tw, g.dalike, v.readers, v.rows_after, v.inverse_after, d.readers, g, sizes)
+    g.left_reads[...], g.left_keys[...], g.right_reads[...] = g.dreads, v.readers.scaled, v.reading
+    if not sizes.plain:
+        g.masks_squared_of_readers[...] = v.readers.masks_squared
+    pull_on_memory(xp, tw, v.memory_after, d.inverse_squared_after, g, sizes)
 
 
-def pull_on_memory(xp, tw, memory, inverse_squared, g):
+def pull_on_memory(xp, tw, memory, inverse_squared, g, sizes):
     """Add to the gradient of a memory what all that looked at it left behind."""
     g.dmemory += xp.matmul(g.left_columns, g.right, out=g.change)
+    if not sizes.plain:
+        comparison.pull_on_memory(xp, memory, g)
+        return
     scale = tw.add(g.pulled, 1, g.scale)
     scale *= inverse_squared
     g.dmemory -= xp.multiply(memory, scale, out=g.change)

@@ -7,7 +7,7 @@ from . import _controller as controller
 
 def backward_buffers(new, s):
     """What a pullback needs while it runs."""
-    t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.columns()["modes"].stop
+    t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.blocks()["modes"].stop
     g = SimpleNamespace(
         **vars(controller.backward_buffers(new, s)),
         draw=new(t, b, p),
@@ -54,6 +54,19 @@ def backward_buffers(new, s):
     g.one_flat, g.column_as_row = g.one[:, :, 0], g.over_column.reshape(b, 1, n)
     g.ones_column[...], g.ones_row[...], g.asked[:, n] = 1, 1, 0
     g.dproduct, g.dmemory = g.dproduct_and_memory[:, :w], g.dproduct_and_memory[:, w:]
+    g.dusage_of_rows, g.dkept = g.dusage[:, None], new(b, 1, n)
+    if s.convention.sharpen_links:
+        g.dalong, g.mean_along = g.dways[:, ::2], new(b, 2, r, 1)
+        g.mean_along_flat = g.mean_along[:, :, :, 0]
+    if not s.plain:
+        g.squares, g.pulled_by_rows = new(b, w, n), new(b, r + 1, w)
+        g.squares_of_rows, g.masks_squared = g.squares.swapaxes(1, 2), new(b, r + 1, w)
+        g.masks_squared_columns = g.masks_squared.swapaxes(1, 2)
+        g.masks_squared[...] = 1  # nothing that new memory holds, beside the zeros of a last memory
+        g.masks_squared_of_readers, g.masks_squared_of_writer = (
+            g.masks_squared[:, :r],
+            g.masks_squared[:, r:],
+        )
     g.dreads = g.dcarried[:, : s.features].reshape(b, r, w)
     g.dback, g.dalike, g.donwards = (g.dways[:, j] for j in range(3))
     g.dmodes_of_batch, around = g.dmodes.swapaxes(0, 1), g.dways.reshape(b, 3 * r, n)
@@ -72,7 +85,7 @@ def backward_buffers(new, s):
 
 
 def _views(g, s, t):
-    b, r, w, c, draw = s.batch, s.reads, s.width, s.columns(), g.draw[t]
+    b, r, w, c, draw = s.batch, s.reads, s.width, s.blocks(), g.draw[t]
     d = controller.backward_views(g, s, t)
     d.draw, d.head_slopes = draw, g.head_slopes[t]
     d.dkeys, d.dstrength = draw[:, c["keys"]].reshape(b, r + 1, w), draw[:, c["strength"]]
@@ -84,6 +97,8 @@ def _views(g, s, t):
         draw[:, c["write"].start],
         draw[:, c["allocate"].start],
     )
+    d.dmasks = draw[:, c["masks"]].reshape(b, r + 1, w) if s.convention.masked else None
+    d.dsharpness = draw[:, c["sharpness"]].reshape(b, 2, r) if s.convention.sharpen_links else None
     d.dmodes = draw[:, c["modes"]].reshape(b, 3, r).swapaxes(0, 1)
     d.freeing, d.by_writing, d.by_usage = g.freeing[t], g.by_writing[t], g.by_usage[t]
     d.inverse_squared_after = g.inverse_squared[t + 1]
@@ -92,8 +107,11 @@ def _views(g, s, t):
 
 def _searching(g, d, heads, r):
     """What ``content_back`` writes to, for some of the heads."""
-    return SimpleNamespace(
+    look = SimpleNamespace(
         dkey=d.dkeys[:, heads], dstrength=d.dstrength[:, heads], pulled=g.pulled[:, heads],
-        mean=g.mean[:, heads], mean_flat=g.mean[:, heads, 0],
+        mean=g.mean[:, heads], mean_flat=g.mean[:, heads, 0], pull=g.pull[:, heads, 0],
         dlogits=g.right[:, r + heads.start : r + heads.stop],
     )  # fmt: skip
+    if hasattr(g, "pulled_by_rows"):
+        look.pulled_by_rows = g.pulled_by_rows[:, heads]
+    return look

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from ..buffers import lease
+from ..nn.dnc_convention import convention_of
 from ..twins import twins
 from . import _controller as controller
 from . import _dnc_reading as reading
@@ -42,9 +43,10 @@ class Weights(NamedTuple):
     output_bias: Any = None
 
 
-def forward(x, state, weights, lengths, bypass_keep, *, eps, bypass_rate):
+def forward(x, state, weights, lengths, bypass_keep, *, bypass_rate, **convention):
     """Outputs and the last state, in one tuple, and what ``backward`` needs."""
-    sizes = sizes_of(x, state, weights)
+    chosen = convention_of(convention)
+    sizes = sizes_of(x, state, weights, chosen)
     xp, tw = array_module(x, *state, *weights), twins(x)
     running = running_steps(xp, lengths, sizes.steps)
     x = until_their_ends(xp, running, x)
@@ -56,17 +58,17 @@ def forward(x, state, weights, lengths, bypass_keep, *, eps, bypass_rate):
     xp.matmul(x, controller.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
     f.sums += controller.negated(xp, weights.bias, sizes)
     _start(f, state, sizes)
-    writing.lengths(xp, f.memory[0], f, f.inverse[0], eps)
+    writing.lengths(xp, f.memory[0], f, f.inverse[0], sizes)
     with tw.quiet():
         for t, v in enumerate(f.views):
             controller.step(xp, tw, v, f, recurrent_weights, sizes)
-            xp.matmul(v.hidden_and_one, interface_weights, out=v.raw)
-            squash(xp, tw, v, f, eps)
+            xp.matmul(v.hidden_and_one, interface_weights, out=v.emitted)
+            squash(xp, tw, v, f, sizes)
             writing.retain_and_use(xp, v, f)
-            writing.allocate(xp, tw, v, f)
-            writing.write(xp, tw, v, f, eps)
+            writing.allocate(xp, tw, v, f, chosen.allocation_eps)
+            writing.write(xp, tw, v, f, sizes)
             reading.link(xp, tw, v, f)
-            reading.read(xp, tw, v, f)
+            reading.read(xp, tw, v, f, sizes)
             put_back(xp, running, f.states, t)
     bypass = bypass_keep, 1 - float(bypass_rate)
     outputs = xp.matmul(_seen(xp, f, bypass, sizes)[:, :, :-1], output)
@@ -110,7 +112,7 @@ def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
     held, x, weights, recurrent, output, sizes, running, (keep, share) = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
-    scratch = lease(backward_buffers, x, sizes)
+    chosen, scratch = sizes.convention, lease(backward_buffers, x, sizes)
     g = scratch.buffers
     doutputs = until_their_ends(xp, running, doutputs)
     with tw.quiet():
@@ -129,22 +131,24 @@ def backward(saved, doutputs, dlast):
     g.dprecedence[...], g.dwriting[...] = dlast.precedence, dlast.write_weightings
     g.dreading[...] = dlast.read_weightings
     g.left[...], g.right[...], g.pulled[...] = 0, 0, 0  # no write head looks at the last memory
+    if not sizes.plain:
+        xp.multiply(f.memory[-1], f.memory[-1], out=g.squares)
     for t in reversed(range(sizes.steps)):
         v, d = f.views[t], g.views[t]
         waiting = set_aside(xp, running, g.states, t)
         g.dcarried += dfeatures[t]
-        reading.read_back(xp, tw, v, d, g)
+        reading.read_back(xp, tw, v, d, g, sizes)
         reading.link_back(xp, tw, v, g)
-        writing.write_back(xp, tw, v, d, g)
-        writing.allocate_back(xp, v, g)
-        writing.retain_and_use_back(xp, tw, v, d, g)
-        squash_back(xp, v, d, g)
+        writing.write_back(xp, tw, v, d, g, sizes)
+        writing.allocate_back(xp, v, g, chosen.allocation_eps)
+        writing.retain_and_use_back(xp, tw, v, d, g, chosen)
+        squash_back(xp, tw, v, d, g, sizes)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
         controller.step_back(xp, v, d, g, sizes)
         xp.matmul(d.dsums, g.back_to_carried, out=g.dcarried_by_sums)
         bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
-    reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g)
+    reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g, sizes)
     return _gradients(xp, f, g, x, weights, doutputs, (keep, share), sizes)
 
 

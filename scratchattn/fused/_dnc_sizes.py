@@ -3,11 +3,26 @@
 from math import prod
 from typing import NamedTuple
 
+from ..nn.dnc_convention import DNCConvention
 from ..nn.dnc_interface import interface_shapes
+
+_RUNS = {
+    "keys": ("read_keys", "write_keys"),
+    "strength": ("read_strengths", "write_strengths"),
+    "sharpness": ("backward_sharpness", "forward_sharpness"),
+    "erase": ("erase", "erase"),
+    "write_vector": ("write_vectors", "write_vectors"),
+    "changes": ("erase", "write_vectors"),
+    "free": ("free_gates", "free_gates"),
+    "allocate": ("allocation_gates", "allocation_gates"),
+    "write": ("write_gates", "write_gates"),
+    "masks": ("read_masks", "write_masks"),
+    "modes": ("backward", "forward"),
+}
 
 
 class Sizes(NamedTuple):
-    """Every size of one call; hashable, so that it is the key of a lease."""
+    """Every size of one call, and its convention; hashable, so that it is the key of a lease."""
 
     steps: int
     batch: int
@@ -18,29 +33,57 @@ class Sizes(NamedTuple):
     reads: int
     outputs: int
     recurrent: bool  # an LSTM, or one tanh layer
+    convention: DNCConvention
     heads = property(lambda self: self.reads + 1)  # the write head comes last
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
 
+    @property
+    def plain(self):
+        """Whether the length of a row is the same to all heads, and a factor: see ``_dnc_content``."""
+        chosen = self.convention
+        return chosen.form == "smoothed" and chosen.strength == "oneplus" and not chosen.masked
+
     def parts(self):
         """Where each part of the interface lies in its weights."""
-        return _side_by_side(
-            {n: prod(shape) for n, shape in interface_shapes(self.width, self.reads).items()}
-        )
+        masked, sharpened = self.convention.masked, self.convention.sharpen_links
+        shapes = interface_shapes(self.width, self.reads, masked=masked, sharpen_links=sharpened)
+        order = self.convention.interface_order
+        return _side_by_side({name: prod(shapes[name]) for name in order if name in shapes})
 
     def columns(self):
-        """The same with all keys side by side, all strengths, read modes by kind: see ``in_order``."""
-        r, w = self.reads, self.width
-        rest = {"erase": w, "write_vector": w, "free": r, "allocate": 1, "write": 1, "modes": 3 * r}
-        found = _side_by_side({"keys": (r + 1) * w, "strength": r + 1, **rest})
-        found["changes"] = slice(found["erase"].start, found["write_vector"].stop)
-        return found
+        """The same with what is treated alike side by side, and the read modes by kind: see ``in_order``.
+
+        Of no width is what this convention does not have.
+        """
+        r, w, masked, sharpened = self.reads, self.width, self.convention.masked, self._sharpened()
+        return _side_by_side(
+            {
+                "read_keys": r * w, "write_keys": w, "read_strengths": r, "write_strengths": 1,
+                "backward_sharpness": sharpened, "forward_sharpness": sharpened, "erase": w,
+                "write_vectors": w, "free_gates": r, "allocation_gates": 1, "write_gates": 1,
+                "read_masks": r * w * masked, "write_masks": w * masked, "backward": r, "content": r,
+                "forward": r,
+            }
+        )  # fmt: skip
+
+    def blocks(self):
+        """Runs of those columns."""
+        found = self.columns()
+        return {name: slice(found[first].start, found[last].stop) for name, (first, last) in _RUNS.items()}
 
     def emitted(self):
         """The same as the fused controller emits it: what is squashed alike side by side."""
         r, w = self.reads, self.width
-        found = _side_by_side({"keys": (r + 1) * w, **self._rising(), "write_vector": w} | self._rest())
-        found["rising"] = slice(found["free"].start, found["erase"].stop)
+        found = _side_by_side(
+            {
+                "keys": (r + 1) * w, "write_vector": w, **self._rising(), "strength": r + 1,
+                "sharpness": 2 * self._sharpened(), "modes": 3 * r,
+            }
+        )  # fmt: skip
+        found["words"] = slice(0, found["write_vector"].stop)
+        found["rising"] = slice(found["free"].start, found["masks"].stop)
+        found["above"] = slice(found["strength"].start, found["sharpness"].stop)
         return found
 
     def squashed(self):
@@ -50,7 +93,7 @@ class Sizes(NamedTuple):
         """
         w = self.width
         found = _side_by_side({**self._rising(), "minus_erase": w, "write_vector": w, "spare": 2 * w})
-        found["rising"] = slice(0, found["erase"].stop)
+        found["rising"] = slice(0, found["masks"].stop)
         found["changing"] = slice(found["minus_erase"].start, found["spare"].stop)
         return found
 
@@ -63,13 +106,15 @@ class Sizes(NamedTuple):
         return max(self.reaches(), default=0)
 
     def _rising(self):
-        return {"free": self.reads, "allocate": 1, "alike": 1, "write": 1, "erase": self.width}
+        masks = self.heads * self.width * self.convention.masked
+        gates = {"free": self.reads, "allocate": 1, "alike": 1, "write": 1}
+        return gates | {"erase": self.width, "masks": masks}
 
-    def _rest(self):
-        return {"strength": self.reads + 1, "modes": 3 * self.reads}
+    def _sharpened(self):
+        return self.reads * self.convention.sharpen_links
 
 
-def sizes_of(x, state, weights):
+def sizes_of(x, state, weights, convention):
     """The Sizes of a call; ValueError where they do not fit each other."""
     if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
         raise ValueError(f"dnc: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
@@ -79,16 +124,18 @@ def sizes_of(x, state, weights):
         raise ValueError(
             f"dnc: one write head, at least one read head and one row expected, got {writers}, {r} and {n}"
         )
-    expected = sum(map(prod, interface_shapes(w, r).values()))
-    if columns != expected:
-        raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")
     for name, rows, expected in (
         ("input_weights", weights.input_weights.shape[0], i + r * w),
         ("read_output_weights", weights.read_output_weights.shape[0], r * w),
     ):
         if rows != expected:
             raise ValueError(f"dnc: {name} must have {expected} rows, got {rows}")
-    return Sizes(t, b, i, h, w, n, r, weights.output_weights.shape[1], weights.hidden_weights is not None)
+    outputs, recurrent = weights.output_weights.shape[1], weights.hidden_weights is not None
+    sizes = Sizes(t, b, i, h, w, n, r, outputs, recurrent, convention)
+    expected = sizes.blocks()["modes"].stop
+    if columns != expected:
+        raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")
+    return sizes
 
 
 def _side_by_side(sizes):

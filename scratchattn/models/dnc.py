@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 from .. import backend
 from ..conventions import preset
-from ..fused.dnc import dnc_feedforward, dnc_lstm
+from ..fused.dnc import PARAMS, dnc_feedforward, dnc_lstm, runs
 from ..nn.dnc_cell import (
     DNCState,
     dnc_sequence,
@@ -41,7 +41,7 @@ from ..nn.dnc_cell import (
     dnc_weights,
 )
 from ..nn.dnc_controller import lstm_stack, tanh_layer
-from ..nn.dnc_convention import DNCConvention, convention_of
+from ..nn.dnc_convention import convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..ops.choice import where
 from ..refusals import check_settings, refuse_no_rate
@@ -82,7 +82,7 @@ class DNC:
     """The interface and the outputs have biases."""
     engine: str = "auto"
     """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one layer,
-    one write head and a convention whose cell is the default's, else "reference", which alone runs all."""
+    one write head and a convention that ``fused/dnc.py`` follows, else "reference", which alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0
@@ -98,7 +98,7 @@ class DNC:
 
     def __post_init__(self):
         known = self.convention in DNC_NAMES  # else refused below
-        fusible = known and self.cell == DNCConvention() and self.layers == self.write_heads == 1
+        fusible = known and runs(self.cell) and self.layers == self.write_heads == 1
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
@@ -177,13 +177,12 @@ class DNC:
                 xs, state, w, lengths, keep, permutations, bypass_rate=rate, **self._settings()
             )
         *state, units = state
-        rest = *w[1:], lengths, keep
+        rest, settings = (*w[1:], lengths, keep), dnc_settings(self.convention)
+        how = {"bypass_rate": rate} | {name: settings[name] for name in PARAMS if name in settings}
         if self.controller == "lstm":
-            outputs, *last, hidden, cell = dnc_lstm(
-                xs, *state, *units[0], *w.controller[0], *rest, bypass_rate=rate
-            )
+            outputs, *last, hidden, cell = dnc_lstm(xs, *state, *units[0], *w.controller[0], *rest, **how)
             return outputs, DNCState(*last, ((hidden, cell),))
-        outputs, *last = dnc_feedforward(xs, *state, *w.controller, *rest, bypass_rate=rate)
+        outputs, *last = dnc_feedforward(xs, *state, *w.controller, *rest, **how)
         return outputs, DNCState(*last)
 
     def _dropped(self, xs, rng):
