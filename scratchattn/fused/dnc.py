@@ -56,8 +56,8 @@ _IRRELEVANT = ("simulated_gate", "input_skips", "shown_layers")  # to one write 
 
 def runs(convention):
     """Whether the ops here follow this DNCConvention, with one write head and one layer."""
-    told = vars(DNCConvention()).items()
-    return all(name in PARAMS + _IRRELEVANT or getattr(convention, name) == value for name, value in told)
+    chosen, default = vars(convention), vars(DNCConvention())
+    return all(chosen[name] == default[name] for name in default if name not in PARAMS + _IRRELEVANT)
 
 
 def _with_params(function):
