@@ -48,7 +48,7 @@ def test_show_draws_in_the_terminal_what_is_on_the_page(tmp_path, capsys, model,
     assert ran(capsys, "train", model, "copy", "--out", str(tmp_path), *settings)[0] == 0
     assert cli.main(["show", str(tmp_path), "--terminal"]) == 0
     told = capsys.readouterr().out
-    sentence = re.search(r"\d+ vectors \(seed \d+\): \d+ of \d+ bits wrong\.", told)[0]
+    sentence = re.search(r"One sequence of length \d+ \(seed \d+\): \d+ of \d+ bits wrong\.", told)[0]
     assert sentence in (tmp_path / "report.html").read_text() and "\033" not in told
     for word in words:
         assert word in told, word

@@ -10,9 +10,10 @@ from test_report_svg import cells_of
 
 from scratchattn.models import RNN
 from scratchattn.report import colours, run_page
+from scratchattn.report.memory_pictures import first_shown
 from scratchattn.report.pictures import in_terminal
-from scratchattn.report.recording import first_not_finite, probabilities, record
-from scratchattn.tasks import AssociativeRecall, Graph, NGrams
+from scratchattn.report.recording import first_not_finite, is_copy, probabilities, record
+from scratchattn.tasks import AssociativeRecall, Graph, Linkage, NGrams, RepeatCopy
 from scratchattn.training import Settings
 
 KINDS = [
@@ -42,7 +43,7 @@ def test_outputs_stand_beside_targets_and_are_those_of_the_model(kind):
         wanted = colours.paint(getattr(seen, title).T.astype(float))
         assert np.array_equal(cells_of(drawn[title], wanted.shape[:2]), wanted), title
     wrong = ((seen.outputs > 0.5) != (seen.targets > 0.5))[seen.asked].sum()
-    told = f"4 vectors (seed {seed}): {wrong} of 12 bits wrong."
+    told = f"One sequence of length 4 (seed {seed}): {wrong} of 12 bits wrong."
     outline = Outline(page)
     assert outline.open == [] and told in " ".join(outline.words) and "One copy" in outline.words
     assert "no pictures of it are known" not in page and "not an average" in page
@@ -79,3 +80,18 @@ def test_parameters_that_compute_no_numbers_are_said_to_and_not_drawn():
     assert "not finite from step 0 on; nothing is drawn" in page and 'aria-label="outputs' not in page
     assert first_not_finite(np.ones((3, 2)), np.array([0, 1, np.nan])) == 2
     assert first_not_finite(np.ones((3, 2))) is None
+
+
+def test_a_copy_is_what_asks_for_what_was_shown_and_nothing_else():
+    for task, copies in ((TASK, True), (Linkage(longest=5), True), (Graph(), False), (RepeatCopy(), False)):
+        seen, _ = record(*machine(task), task, 3)
+        assert is_copy(seen) is copies
+    other, _ = record(*machine(), TASK, 3)
+    assert not is_copy(other._replace(targets=other.targets[::-1])) and not is_copy(other._replace(length=2))
+
+
+def test_a_slider_starts_before_anything_is_asked_for():
+    seen, _ = record(*machine(), TASK, 4)
+    assert [first_shown(seen, steps) for steps in (range(9), range(0, 9, 2), [5, 8], [0])] == [4, 2, 0, 0]
+    assert first_shown(seen._replace(asked=np.ones(9, bool)), range(9)) == 0
+    assert first_shown(seen._replace(asked=np.zeros(9, bool)), range(9)) == 0

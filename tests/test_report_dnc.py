@@ -15,6 +15,7 @@ from scratchattn.ops.dnc_read_weighting import ORDERS
 from scratchattn.report import Slider, colours, dnc_access, dnc_pictures, heat_map, png, run_page, terminal
 from scratchattn.report.drawing import Text
 from scratchattn.report.memory_access import used_rows
+from scratchattn.report.memory_pictures import written_when
 from scratchattn.tasks import Copy, Graph
 from scratchattn.training import Settings
 
@@ -226,6 +227,25 @@ def test_every_head_gate_and_mode_has_its_name():
             lines = dnc_pictures.draw_terminal(seen, colour=colour, width=width).split("\n")[:-2]
             longest = max(len(title) for title in panels)
             assert max(map(terminal.shown, lines)) <= max(width, longest)
+
+
+def test_when_what_is_read_was_written_is_drawn_and_said_of_copies():
+    model, params = machine("layers")
+    seen = dnc_access.dnc_access(model, params, TASK, 4, seed=2)
+    writing, reading = np.zeros((9, 2, 7)), np.zeros((9, 3, 7))
+    writing[range(4), 1, [3, 1, 6, 2]] = reading[range(5, 9), 2, [3, 1, 6, 4]] = 0.5
+    reading[:, 0, 5] = 1.0  # stands on a row that nobody writes
+    seen = seen._replace(write_weightings=writing, read_weightings=reading)
+    figure, told = written_when(seen, True)
+    assert told.startswith("Of what read head 2, the best, reads when a vector is asked for, 0.19 was")
+    wanted = np.zeros((9, 9))
+    wanted[range(3), range(5, 8)] = 0.25 / 3  # written at 0, 1, 2, read at 5, 6, 7 by one of three heads
+    assert np.array_equal(figure.drawing.marks[1].pixels, colours.paint(wanted))
+    writing[4, 0, 3] = 0.5  # overwritten before it is read
+    figure, told = written_when(seen, True)
+    wanted[0, 5], wanted[4, 5] = 0.125 / 3, 0.25 / 3
+    assert np.array_equal(figure.drawing.marks[1].pixels, colours.paint(wanted)) and "0.16 was" in told
+    assert len(list(written_when(seen._replace(length=None), True))) == 1
 
 
 def test_rows_that_no_head_uses_are_left_out_wherever_they_are():

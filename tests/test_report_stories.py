@@ -20,9 +20,10 @@ from scratchattn.report import (
     story_pictures,
 )
 from scratchattn.report.drawing import Line, Pixels, Text
+from scratchattn.report.last_writes import reads_of_parts, reads_of_steps
 from scratchattn.report.pictures import in_terminal, pictures
 from scratchattn.report.recording import record
-from scratchattn.report.story_reads import reads_of_lines, story_told
+from scratchattn.report.story_reads import story_told
 from scratchattn.tasks import Babi, BabiStories
 from scratchattn.tasks.babi import WORDS
 from scratchattn.tasks.stories import STORIES
@@ -74,7 +75,7 @@ def test_shares_are_the_chances_of_the_last_write(rng, after):
     line_of = np.array([0, 0, 1, 1, 2])
     writing, reading = rng.random((steps, 2, rows)) / 2, rng.random((steps, 3, rows)) / rows
     seen = type("Seen", (), {"write_weightings": writing, "read_weightings": reading})
-    found = reads_of_lines(seen, line_of, lines, after)
+    found = reads_of_parts(seen, line_of, lines, after)
     for t in range(steps):
         last = t + 1 if after else t
         for r in range(3):
@@ -89,6 +90,9 @@ def test_shares_are_the_chances_of_the_last_write(rng, after):
             wanted[lines + 1] = 1 - reading[t, r].sum()
             assert np.allclose(found[t, r], wanted, atol=1e-12)
     assert np.allclose(found.sum(axis=-1), 1, atol=1e-12)
+    steps_of = reads_of_steps(seen, after)
+    for line in range(lines):
+        assert np.allclose(steps_of[..., line_of == line].sum(axis=-1), found[..., line], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "RNN" not in name])
@@ -101,7 +105,7 @@ def test_nothing_that_is_read_is_lost(name, task):
     seen = look(model, params, task, None, 3)
     story = story_told(seen, task)
     assert len(story.words) == len(story.line_of) == len(seen.inputs)
-    reads = reads_of_lines(seen, story.line_of, len(story.lines), True)
+    reads = reads_of_parts(seen, story.line_of, len(story.lines), True)
     assert np.allclose(reads.sum(axis=-1), 1, atol=1e-5) and (reads > -1e-5).all()
     assert np.allclose(reads[..., :-1].sum(axis=-1), seen.read_weightings.sum(axis=-1), atol=1e-5)
     for t, line in enumerate(story.line_of):  # what is not told yet is not read
@@ -119,7 +123,7 @@ def test_a_machine_that_reads_the_supporting_line_is_seen_to():
         reading[asked.steps, 0, asked.supports[0]] = 1
         reading[asked.steps, 1] = [0.25, 0.25, 0, 0, 0.125, 0]
     seen = seen._replace(write_weightings=writing, read_weightings=reading)
-    reads = reads_of_lines(seen, story.line_of, 4, True)
+    reads = reads_of_parts(seen, story.line_of, 4, True)
     assert reads[story.questions[1].steps[0]].tolist() == [
         [0, 1, 0, 0, 0, 0],
         [0.25, 0.25, 0, 0, 0.125, 0.375],
@@ -153,7 +157,7 @@ def test_what_a_machine_writes_at_the_answer_counts_only_if_it_reads_after():
     step = story.questions[0].steps[0]
     writing[step, 0, 5] = reading[step, :, 5] = 1
     seen = seen._replace(write_weightings=writing, read_weightings=reading)
-    before, after = (reads_of_lines(seen, story.line_of, 4, way)[step, 0] for way in (False, True))
+    before, after = (reads_of_parts(seen, story.line_of, 4, way)[step, 0] for way in (False, True))
     assert before.tolist() == [0, 0, 0, 0, 1, 0] and after.tolist() == [0, 0, 1, 0, 0, 0]
 
 
@@ -234,7 +238,7 @@ def test_of_a_long_story_the_lines_that_matter_are_shown():
     seed = next(s for s in range(99) if len(task.example(np.random.default_rng(s)).entries) > 70)
     seen = looked(task, None, seed)
     story = story_told(seen, task)
-    reads = reads_of_lines(seen, story.line_of, len(story.lines), True)
+    reads = reads_of_parts(seen, story.line_of, len(story.lines), True)
     shown = story_pictures._chosen(story, reads)
     assert len(shown) == story_pictures.MOST_LINES and (np.diff(shown) > 0).all()
     for asked in story.questions:
@@ -282,7 +286,7 @@ def test_without_supports_no_share_is_claimed():
     seen = looked(task)
     story = story_told(seen, task)
     story = story._replace(questions=[asked._replace(supports=[]) for asked in story.questions])
-    reads = reads_of_lines(seen, story.line_of, len(story.lines), True)
+    reads = reads_of_parts(seen, story.line_of, len(story.lines), True)
     assert story_pictures._in_words(story, reads) == "No lines are named that support an answer."
 
 

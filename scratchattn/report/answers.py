@@ -16,7 +16,7 @@ def answer_panels(seen):
 
 def told(seen):
     """A sentence: how much of the sequence was wrong."""
-    what = "One sequence" if seen.length is None else f"{seen.length} vectors"
+    what = "One sequence" + f" of length {seen.length}" * (seen.length is not None)
     if "wrong_bits" in seen.metrics:
         bits = int(np.sum(seen.asked)) * seen.targets.shape[1]
         return f"{what} (seed {seen.seed}): {seen.metrics['wrong_bits']:.0f} of {bits} bits wrong."
@@ -46,7 +46,7 @@ def beyond(task):
     """Sections that say that sequences longer than ``task`` has them were not looked at."""
     if not hasattr(task, "longest") or not hasattr(task, "shortest"):
         return []
-    doubt = f"Lengths beyond {task.shortest} to {task.longest} vectors."
+    doubt = f"Lengths beyond {task.shortest} to {task.longest}."
     return [html.Section(html.UNCHECKED, [html.Items([doubt])])]
 
 

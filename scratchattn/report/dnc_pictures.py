@@ -27,6 +27,7 @@ from .memory_pictures import (
     memory_section,
     not_all,
     shown_steps,
+    written_when,
 )
 from .plots import curve
 from .recording import drawn_sequence
@@ -56,7 +57,8 @@ def dnc_sections(model, params, task, seen):
     named = ["usage", *heads_of(model)]
     legend = ", ".join(f"{i} is {'the ' * (i == 0)}{name}" for i, name in enumerate(named))
     columns = np.concatenate([told.usage[:, None], seen.read_weightings, seen.write_weightings], axis=1)
-    looks = [cropped, *figures(head_panels(seen, rows)), engines(model, params, task, seen)]
+    looks = [cropped, *figures(head_panels(seen, rows)), *written_when(seen, True)]
+    looks.append(engines(model, params, task, seen))
     return [
         *opening(seen, task, True),
         html.Section("Where the heads look", looks),
@@ -194,4 +196,4 @@ def _links(seen, rows):
         "the row written last."
     )
     steps = [int(told.link_steps[f]) for f in chosen]
-    return html.Slider(frames, text + not_all(steps), "step", first_shown(seen, steps, len(frames) - 1))
+    return html.Slider(frames, text + not_all(steps), "step", first_shown(seen, steps))

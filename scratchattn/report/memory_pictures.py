@@ -9,9 +9,10 @@ from . import html
 from .answers import answer_panels, one_sequence, told
 from .axes import Panel
 from .drawing import beside
+from .last_writes import reads_of_steps
 from .matrices import heat_map
 from .panels import drawn, lines, sheet
-from .recording import engine_difference
+from .recording import engine_difference, is_copy
 
 STOPS, CELLS = 48, 60_000  # the most frames of a slider, and the most cells in all of them
 
@@ -42,6 +43,30 @@ def _by_head(title, values):
     """(title, (n, t)) for each head of ``values`` (t, heads, n)."""
     heads = values.shape[1]
     return [(title + f", head {i}" * (heads > 1), values[:, i].T) for i in range(heads)]
+
+
+def written_when(seen, after):
+    """Blocks: at each step of the sequence ``seen``, when was written what is read; see ``last_writes``.
+
+    None of a story, which has lines instead.  ``after``: of a step, reading comes last.
+    """
+    if seen.story is not None:
+        return
+    reads = reads_of_steps(seen, after)
+    axes = ("what is read was written", "step of reading", "step of writing")
+    panel = Panel(reads.mean(axis=1).T, *axes, 0, 1)
+    caption = (
+        "When what is read was written, mean of the read heads, by last writes: a write with the weight w "
+        "counts as the chance w that its row was overwritten."
+    )
+    yield from figures([(panel, caption)])
+    if is_copy(seen):
+        shares = reads[np.asarray(seen.asked, bool)][range(seen.length), :, range(seen.length)].mean(axis=0)
+        best = f"read head {shares.argmax()}, the best," if len(shares) > 1 else "the read head"
+        yield (
+            f"Of what {best} reads when a vector is asked for, {shares.max():.2f} was written last at the "
+            "step of that vector, on average."
+        )
 
 
 def figures(panels):
@@ -86,7 +111,7 @@ def memory_section(seen, rows, columns, legend):
         )  # fmt: skip
         frames.append((str(step), beside(kept, weights)))
     text = f"The rows of the memory after a step, and where the heads were in it: {legend}."
-    slider = html.Slider(frames, text + not_all(chosen), "step", first_shown(seen, chosen, 0))
+    slider = html.Slider(frames, text + not_all(chosen), "step", first_shown(seen, chosen))
     return html.Section("The memory through time", [slider])
 
 
@@ -96,11 +121,10 @@ def shown_steps(steps, cells):
     return list(steps)[:: -(-len(steps) // most)]
 
 
-def first_shown(seen, chosen, otherwise):
-    """The index, among the ``chosen`` steps, of the one after the last vector; where there are none, this."""
-    if seen.length is None:
-        return otherwise
-    return max(0, int(np.searchsorted(chosen, seen.length, "right")) - 1)
+def first_shown(seen, chosen):
+    """The index, among the ``chosen`` steps, of the last one before anything is asked for."""
+    asked = np.flatnonzero(seen.asked)
+    return max(0, int(np.searchsorted(chosen, asked[0])) - 1) if len(asked) else 0
 
 
 def not_all(chosen):

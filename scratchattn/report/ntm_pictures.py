@@ -12,7 +12,7 @@ from .answers import beyond, broken
 from .axes import Panel
 from .matrices import heat_map
 from .memory_access import access, crop_in_words, diagonality, diagonality_in_words, used_rows
-from .memory_pictures import doubts, engines, figures, head_panels, heads_of, memory_section
+from .memory_pictures import doubts, engines, figures, head_panels, heads_of, memory_section, written_when
 from .panels import drawn
 from .plots import curve
 from .recording import drawn_sequence, is_copy
@@ -77,7 +77,7 @@ def _names(model):
 
 def _looks(model, params, task, seen, rows, legend):
     blocks = [crop_in_words(*used_rows(seen), seen.write_weightings.shape[-1])]
-    blocks += figures(head_panels(seen, rows))
+    blocks += [*figures(head_panels(seen, rows)), *written_when(seen, _reads_last(model.cell))]
     if is_copy(seen):
         try:
             blocks.append(diagonality_in_words(diagonality(seen)))

@@ -20,21 +20,21 @@ class Recording(NamedTuple):
     targets: Any  # (t, o)
     asked: Any  # (t) booleans: at which steps the outputs count
     outputs: Any  # (t, o), probabilities
-    length: Any  # vectors: the first steps are one of each; None where the task has no lengths
+    length: Any  # of the sequence, as the task counts it; None where the task has no lengths
     metrics: Any  # name -> number, as the task counts
     seed: int
     story: Any  # the ``Story`` that is told, where one is
 
 
 def fixed_length(task, length):
-    """``task`` with sequences of ``length`` vectors and no others; ValueError if it has no lengths."""
+    """``task`` with sequences of ``length`` and no others; ValueError if it has no lengths."""
     if not has_lengths(task):
         raise ValueError(f"access: {type(task).__name__} has no shortest and longest to set")
     return replace(task, shortest=length, longest=length)
 
 
 def has_lengths(task):
-    """Whether ``task`` draws sequences of ``shortest`` to ``longest`` vectors."""
+    """Whether ``task`` draws sequences of lengths ``shortest`` to ``longest``."""
     return is_dataclass(task) and {"shortest", "longest"} <= {field.name for field in fields(task)}
 
 
@@ -44,8 +44,11 @@ def drawn_sequence(task, rng):
 
 
 def is_copy(seen):
-    """Whether as many vectors were asked for as were given: only then is a diagonality to be expected."""
-    return seen.length is not None and bool(seen.length == np.asarray(seen.asked, bool).sum())
+    """Whether the vectors that came first are asked for in their order: only then are diagonals expected."""
+    asked = np.asarray(seen.asked, bool)
+    if seen.length is None or asked.sum() != seen.length:
+        return False
+    return np.array_equal(seen.inputs[: seen.length, : seen.targets.shape[1]], seen.targets[asked])
 
 
 def record(model, params, task, length=None, seed=0, look=None):

@@ -149,7 +149,7 @@ def _measured_on(settings, task, kind):
     count = getattr(settings, "eval_batches", 0) * getattr(settings, "eval_batch", 0)
     if not count or not makes(task, "test" if kind == "test" else "validation"):
         return ""
-    lengths = f" of {task.shortest} to {task.longest} vectors" if has_lengths(task) else ""
+    lengths = f" of lengths {task.shortest} to {task.longest}" if has_lengths(task) else ""
     return f"Measured on {count:,} fresh sequences{lengths}."
 
 

@@ -1,6 +1,6 @@
 """A story with its questions as pictures: what was answered, and which lines were read for it.
 
-How reads are attributed to lines is told in ``story_reads``.
+How reads are attributed to lines is told in ``last_writes``.
 """
 
 import numpy as np
@@ -10,8 +10,9 @@ from .answers import answer_section, told
 from .axes import number, scaled
 from .colours import PAPER, paint
 from .drawing import LINE, SIZE, Drawing, Line, Pixels, Text, below, cut, heading, room
+from .last_writes import reads_of_parts
 from .matrices import WIDTH, alignment, scale_bar
-from .story_reads import reads_of_lines, story_told
+from .story_reads import story_told
 
 MOST_LINES, MOST_WORDS = 40, 100  # lines of a picture, and words of the one that goes word by word
 CELL, MARGIN = 20, 420  # width of a cell, and the most room for a line's words
@@ -33,7 +34,7 @@ def opening(seen, task, after=None):
     if seen.story is None:
         return [answer_section(seen)]
     story = story_told(seen, task)
-    reads = None if after is None else reads_of_lines(seen, story.line_of, len(story.lines), after)
+    reads = None if after is None else reads_of_parts(seen, story.line_of, len(story.lines), after)
     shown = _chosen(story, reads)
     sections = [html.Section("One story", [told(seen), _table(story, shown)])]
     if reads is not None and story.questions:
@@ -48,7 +49,7 @@ def text(seen, task, after=None, width=None):
         return []
     width = terminal.columns() if width is None else width
     story = story_told(seen, task)
-    reads = None if after is None else reads_of_lines(seen, story.line_of, len(story.lines), after)
+    reads = None if after is None else reads_of_parts(seen, story.line_of, len(story.lines), after)
     asked, found = {question.line: question for question in story.questions}, []
     for i, line in enumerate(story.lines):
         found.append(f"{i + 1:3} {line}")
