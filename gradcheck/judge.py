@@ -9,6 +9,10 @@
 
 so whatever dies here would fail ``gradcheck check`` or change what is refused.  A question is left out where
 the op, when asked the same, never comes to the statement that is changed: there both are one program.
+
+What kills often for its price is asked early: calls that are refused before those that are taken, cases where
+bits have changed before the others, the truth where a mutant is furthest from the op before other truths.
+The order says only how soon a mutant dies: what survives has been asked everything.
 """
 
 from functools import partial
@@ -25,25 +29,30 @@ from .subject import Subject
 from .trial import Trial
 
 QUICK, SLOW = 0.25, 5.0  # seconds of computing that a mutant has for an answer; they take it 1 ms and 50
-_OTHER_CALLS = (  # what a mutant may do otherwise that gives the same bits at every case
-    structure.values_are_finite,  # on the way there too
+_CHEAP = (  # what a mutant may do otherwise that gives the same bits at every case
     structure.properties_hold,
+    structure.values_are_finite,  # on the way there too
+)
+_DEAR = (  # the same, later
+    exact.backward_is_the_derivative_in_a_field,  # where an exponential does not vanish
     structure.memory_layout_is_irrelevant,
     structure.a_row_alone_is_the_row_in_the_batch,
     sharing,
-    exact.backward_is_the_derivative_in_a_field,  # where an exponential does not vanish
 )
-_IF_CHANGED = (  # what takes other bits at a case to fail
-    structure.shapes_are_as_declared,
+_IF_CHANGED = (  # what takes other bits at a case to fail, and there fails often
+    derivatives.backward_is_the_adjoint,  # the forward's tangent too, of which the rows know nothing
     structure.precision_is_kept,
+    derivatives.float32_by_complex_step,
+    derivatives.hessian_is_symmetric,
+)
+_SELDOM = (  # the same, but seldom
+    structure.shapes_are_as_declared,
     structure.same_bits_twice,
     structure.inputs_are_left_alone,
     structure.backward_is_linear,
-    derivatives.backward_is_the_adjoint,
-    derivatives.float32_by_complex_step,
-    derivatives.hessian_is_symmetric,
-    derivatives.backward_is_the_jacobian,  # the forward's tangent too, of which the rows know nothing
+    derivatives.backward_is_the_jacobian,
 )
+_FEW = 2  # questions for the truth that come before what is asked at every case
 
 
 class Judge:
@@ -60,32 +69,42 @@ class Judge:
             values = [self._question(trial.values_differ, QUICK) for trial in trials]
             passed = [(trial, [value, trial.forward_is_the_same]) for trial, value in zip(trials, values)]
             self._quick = [values, [self._question(t.adjoint_differs, QUICK, *to) for t, to in passed]]
-            self._slow = [
-                [self._question(refusal.differs, QUICK) for refusal in refusals(op, self.text)],
-                [self._question(t.rows_differ, SLOW, *to) for t, to in passed],
-            ]
-            for question in chain(*self._quick, self._slow[0]):
+            calls: dict = {True: [], False: []}  # refused or not
+            for call in refusals(op, self.text):
+                calls[call.outcome is not None].append(self._question(call.differs, QUICK))
+            for question in chain(*self._quick, *calls.values()):
                 if word := question.watch():
                     told = "its text as it is now does not do the same"
                     raise ValueError(f"mutate: {op.name}: {told}, by {word}")
         self._bits = [self._question(trial.bits_differ, SLOW) for trial in trials]
-        accuracy = [partial(t.accuracy_differs, dtype) for t in trials for dtype in t.certified]
-        self._accuracy = [self._question(ask, SLOW) for ask in accuracy]
-        checks = {check: self._at_every_case(check, trials) for check in (*_OTHER_CALLS, *_IF_CHANGED)}
-        self._other_calls = [[*checks[check].values()] for check in _OTHER_CALLS]
-        self._if_changed = [[*checks[check].values()] for check in _IF_CHANGED]
-        self._symmetry = [*checks[derivatives.hessian_is_symmetric].values()]
-        self._at_case = [[checks[c][t] for c in _IF_CHANGED if t in checks[c]] for t in trials]
+        self._accuracy = [
+            (partial(t.deviation, dtype), self._question(partial(t.accuracy_differs, dtype), SLOW))
+            for t in trials
+            for dtype in t.certified
+        ]
+        rows = [self._question(t.rows_differ, SLOW, *to) for t, to in passed]
+        checks = {c: self._at_every_case(c, trials) for c in (*_CHEAP, *_DEAR, *_IF_CHANGED, *_SELDOM)}
+        everywhere = lambda group: [[*checks[check].values()] for check in group]
+        self._cheap = [calls[True], *everywhere(_CHEAP)]
+        field, *others = everywhere(_DEAR)
+        self._dear, self._dearest = [calls[False], field, rows], others
+        self._if_changed = everywhere((*_IF_CHANGED, *_SELDOM))
+        likely = [[checks[c][t] for c in _IF_CHANGED if t in checks[c]] for t in trials]
+        self._at_case = [[row, *asked] for row, asked in zip(rows, likely)]
         self._told = {}  # what told the last mutant of a statement, likely to tell the next one too
 
     def killer(self, mutant, *, wholly=True):
         """The word for what gives ``mutant`` away, or None; if not ``wholly``, of the values and adjoints."""
+        asked = set()
         with np.errstate(all="ignore"):
             version = answer(QUICK, Version, self.text, mutant)
             if isinstance(version, str):
                 return version
             for stage in self._stages(version, mutant, wholly):
                 for question in stage:
+                    if question in asked:
+                        continue
+                    asked.add(question)
                     if word := question.word(version, mutant.lines):
                         self._told[mutant.function] = question
                         if question is not self._told.get(mutant.lines):
@@ -97,19 +116,27 @@ class Judge:
 
     def _stages(self, version, mutant, wholly):
         """Lists of questions; first what told the mutant before, if that is asked of every one."""
-        told = self._told.get(mutant.lines) or self._told.get(mutant.function)
-        always = [*self._quick, *self._slow, *self._other_calls] if wholly else self._quick
-        if any(told in stage for stage in always):
-            yield [told]
+        always = [*self._quick, *self._cheap, *self._dear, *self._dearest] if wholly else self._quick
+        for place, stages in ((mutant.lines, always), (mutant.function, self._quick)):
+            if any(self._told.get(place) in stage for stage in stages):
+                yield [self._told[place]]
         yield from self._quick
         if not wholly:
             return
-        yield from self._slow
-        changed = next((i for i, q in enumerate(self._bits) if q.word(version, mutant.lines)), None)
-        if changed is not None:  # all checks there, the likeliest everywhere, the truth
-            yield from (self._at_case[changed], self._symmetry, self._accuracy)
-        yield from self._other_calls
-        yield from self._if_changed if changed is not None else ()
+        yield from self._cheap
+        changed = False
+        for bits, likely in zip(self._bits, self._at_case):
+            if bits.word(version, mutant.lines):
+                changed = True
+                yield likely
+        far = self._far_first(version) if changed else []
+        yield from (far[:_FEW], *self._dear, far[_FEW:], *self._dearest)
+        yield from self._if_changed if changed else ()
+
+    def _far_first(self, version):
+        """The questions about accuracy, first where ``version`` is furthest from the op: truths are dear."""
+        far = [(answer(SLOW, deviation, version), question) for deviation, question in self._accuracy]
+        return [q for _, q in sorted(far, key=lambda pair: 0 if isinstance(pair[0], str) else -pair[0])]
 
     def _question(self, ask, seconds, *passed):
         return Question(ask, seconds, self._own, self.text.file, *passed)

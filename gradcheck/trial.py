@@ -92,6 +92,13 @@ class Trial:
                 return "accuracy"
         return None
 
+    def deviation(self, dtype, version):
+        """How far its answers are from those of the op, in roundings of the largest entry."""
+        precision = self._precisions[dtype]
+        pairs = zip(precision.answers(version), precision.known, strict=True)
+        with np.errstate(all="ignore"):
+            return max((distance(x, y) for x, y in pairs), default=0.0) / np.finfo(dtype).eps
+
     def bits_differ(self, version):
         """A word if not all is as with the op: values and gradients, real, complex, in both precisions."""
         for precision in self._precisions.values():

@@ -149,6 +149,32 @@ def test_a_statement_that_no_case_runs_is_not_asked_about(toy):
     assert run and not any(judge._quick[0][0]._misses(some) for some in run)
 
 
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_what_survives_has_been_asked_everything(toy, monkeypatch, changed):
+    """Whatever the order; what takes other bits to fail is left out only where all bits are the same."""
+    made, asked = [], []
+    make = mutation.Judge._question
+
+    def making(judge, *about):
+        made.append(make(judge, *about))
+        return made[-1]
+
+    monkeypatch.setattr(mutation.Judge, "_question", making)
+    judge = mutation.Judge(toy(STRONG))
+    bits, mutant = judge._bits, next(judge.text.mutants())
+    truths = [question for _, question in judge._accuracy]
+    if_changed = {question for stage in judge._if_changed for question in stage}.union(truths)
+    assert len(judge._if_changed) == 9 and all(judge._if_changed) and truths and len(bits) < len(made) / 9
+
+    def word(question, *about):
+        asked.append(question)
+        return "bits" if question in bits[:changed] else None
+
+    monkeypatch.setattr(Question, "word", word)
+    assert judge.killer(mutant) is None
+    assert len(asked) == len(set(asked)) and set(asked) == set(made) - (set() if changed else if_changed)
+
+
 def test_a_mutant_that_never_ends_is_stopped(toy):
     loop = "total = 0\n    while total < 3:\n        total += 1"
     result = mutation.mutate(toy(STRONG, first=loop), listed={})
