@@ -80,6 +80,8 @@ class NTM:
     """What the memory starts from: see ``NTMStart``; "auto": what the convention says."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has an NTM."""
+    turns: str = ""
+    """Who comes when, in a convention whose heads work in turn: see ``NTMConvention``."""
 
     def __post_init__(self):
         sizes = (
@@ -106,7 +108,11 @@ class NTM:
     @property
     def cell(self):
         """The NTMConvention of its cell."""
-        return convention_of(ntm_settings(self.convention))
+        return convention_of(self._settings)
+
+    @property
+    def _settings(self):
+        return ntm_settings(self.convention) | ({"turns": self.turns} if self.turns else {})
 
     @property
     def start(self):
@@ -146,13 +152,13 @@ class NTM:
 
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
-        return ntm_step(x, state, self.weights(params), **ntm_settings(self.convention))
+        return ntm_step(x, state, self.weights(params), **self._settings)
 
     def sequence(self, params, state, xs, lengths=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""
         w = self.weights(params)
         if self.engine == "reference":
-            return ntm_sequence(xs, state, w, lengths, **ntm_settings(self.convention))
+            return ntm_sequence(xs, state, w, lengths, **self._settings)
         rest = (w.bias, w.head_weights, w.head_bias, w.output_weights, w.output_bias, lengths)
         if self.controller == "lstm":
             outputs, *last = ntm_lstm(xs, *state, w.input_weights, w.hidden_weights, *rest, eps=EPS)
