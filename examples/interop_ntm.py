@@ -3,7 +3,7 @@
     python examples/interop_ntm.py DIR
 
 DIR holds clones by their names: pytorch-ntm of loudinthecloud, and pytorch-dnc of jingweiz (whose NTM it
-is; in a folder called pytorch-dnc-jingweiz where the name is taken).  Their code runs as it is, in float64
+is; in a folder called jingweiz-pytorch-dnc where the name is taken).  Their code runs as it is, in float64
 by PyTorch's default and in float32; weights and first states are drawn anew, sequences too, and the weights
 go through a .safetensors file.  How far apart the worst entries are, relative to the largest of that array.
 """
@@ -11,7 +11,6 @@ go through a .safetensors file.  How far apart the worst entries are, relative t
 import sys
 import tempfile
 import warnings
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ from interop_ntm_machines import BATCH, SIZES, STEPS, jingweiz, pytorch_ntm
 from safetensors.torch import save_model
 
 import scratchattn as sa
-from scratchattn.interop.ntm import load_jingweiz_ntm, load_pytorch_ntm
+from scratchattn.interop.ntm import ntm_gradients, read_ntm
 
 
-def apart(module, run, load, dtype):
+def apart(convention, module, run, dtype, rows):
     """name -> distance: of the outputs, of the gradient by the inputs, and by each of their parameters."""
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(STEPS, BATCH, SIZES["inputs"])).astype(dtype)
@@ -31,34 +30,33 @@ def apart(module, run, load, dtype):
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     with tempfile.TemporaryDirectory() as out:
         save_model(module, f"{out}/theirs.safetensors")
-        loaded = load(f"{out}/theirs.safetensors")
+        model, params, start = read_ntm(convention, f"{out}/theirs.safetensors", rows=rows)
     given = torch.tensor(xs, requires_grad=True)
     theirs = run(given)
     cotangent = rng.normal(size=theirs.shape).astype(dtype)
     (theirs * torch.tensor(cotangent)).sum().backward()
 
     def ours(xs, *leaves):
-        named = dict(zip(loaded.params, leaves))
-        logits, _ = loaded.model.sequence(named, loaded.initial_state(BATCH, named), xs)
-        return sa.sigmoid(logits)
+        named = dict(zip(params, leaves))
+        return sa.sigmoid(model.sequence(named, model.initial_state(named, BATCH, **start), xs)[0])
 
-    y, pullback = sa.vjp(ours, xs, *[loaded.params[name] for name in loaded.params])
+    y, pullback = sa.vjp(ours, xs, *[params[name] for name in params])
     dxs, *gradients = pullback(cotangent)
-    found = loaded.theirs(dict(zip(loaded.params, gradients)))
+    found = ntm_gradients(convention, module.state_dict(), dict(zip(params, gradients)))
     pairs = {"outputs": (y, theirs.detach()), "d inputs": (dxs, given.grad)}
-    pairs |= {name: (found[name], p.grad.reshape(found[name].shape)) for name, p in module.named_parameters()}
+    pairs |= {name: (found[name], p.grad) for name, p in module.named_parameters()}
     return {name: float(abs(a - b.numpy()).max() / abs(b).max()) for name, (a, b) in pairs.items()}
 
 
 def main(where):
     warnings.simplefilter("ignore")  # they use what PyTorch has deprecated since
     of_jingweiz = where / (
-        "pytorch-dnc-jingweiz" if (where / "pytorch-dnc-jingweiz").is_dir() else "pytorch-dnc"
+        "jingweiz-pytorch-dnc" if (where / "jingweiz-pytorch-dnc").is_dir() else "pytorch-dnc"
     )
-    ten_rows, fine = partial(load_jingweiz_ntm, rows=SIZES["rows"]), True
-    for folder, of, theirs, load, orders in (
-        (where / "pytorch-ntm", "ntm", pytorch_ntm, load_pytorch_ntm, ("rw", "rwrw", "wrr", "wwr")),
-        (of_jingweiz, "core", jingweiz, ten_rows, ("rw", "rrw", "rrwww")),
+    fine = True
+    for convention, folder, of, theirs, orders in (
+        ("pytorch_ntm", where / "pytorch-ntm", "ntm", pytorch_ntm, ("rw", "rwrw", "wrr", "wwr", "2rw")),
+        ("jingweiz", of_jingweiz, "core", jingweiz, ("rw", "rrw", "rrwww")),
     ):
         if not (folder / of).is_dir():
             print(f"not there, skipped: {folder.name}/{of}", file=sys.stderr)
@@ -67,7 +65,7 @@ def main(where):
             torch.set_default_dtype(getattr(torch, dtype))
             for kinds in orders:
                 torch.manual_seed(0)
-                found = apart(*theirs(folder, kinds), load, dtype)
+                found = apart(convention, *theirs(folder, kinds), dtype, SIZES["rows"])
                 most, fine = max(found, key=found.get), fine and all(far <= allowed for far in found.values())
                 print(f"{folder.name:12} {kinds:6} {dtype}  outputs {found['outputs']:.1e}"
                       f"  worst of {len(found)}: {most} {found[most]:.1e}", flush=True)  # fmt: skip

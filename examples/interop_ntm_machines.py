@@ -11,11 +11,12 @@ SIZES = dict(inputs=5, outputs=4, units=12, rows=10, width=6)
 
 
 def pytorch_ntm(folder, kinds):
-    """Theirs, with heads in the order of ``kinds``: a module, and what runs it on xs (t, b, i)."""
+    """Theirs, with heads in the order of ``kinds``, before which the number of LSTM layers may stand."""
     parts = {name: module_of(folder, f"ntm/{name}.py") for name in ("ntm", "memory", "head", "controller")}
     memory = parts["memory"].NTMMemory(SIZES["rows"], SIZES["width"])
     seen = SIZES["inputs"] + kinds.count("r") * SIZES["width"]
-    controller = parts["controller"].LSTMController(seen, SIZES["units"], 1)
+    layers, kinds = (int(kinds[0]), kinds[1:]) if kinds[0].isdigit() else (1, kinds)
+    controller = parts["controller"].LSTMController(seen, SIZES["units"], layers)
     made = {"r": parts["head"].NTMReadHead, "w": parts["head"].NTMWriteHead}
     heads = torch.nn.ModuleList(made[kind](memory, SIZES["units"]) for kind in kinds)
     ntm = parts["ntm"].NTM(SIZES["inputs"], SIZES["outputs"], controller, memory, heads)

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 import scratchattn as sa
-from scratchattn.interop.ntm import LoadedNTM, load_jingweiz_ntm, load_pytorch_ntm
-from scratchattn.interop.safetensors import read_arrays
+from scratchattn.interop.ntm import ntm_gradients, read_ntm
 from scratchattn.models import NTM
-from scratchattn.training.archive import Damaged
 
 INPUTS, OUTPUTS, UNITS, ROWS, WIDTH, STEPS, BATCH = 3, 2, 5, 6, 4, 7, 2
 
@@ -35,13 +33,13 @@ def focused(torch, memory, before, key, strength, gate, shift, sharpness, cosine
     return powers / (powers.sum(1, keepdim=True) + 1e-16)
 
 
-def loudinthecloud(torch, kinds):
+def loudinthecloud(torch, kinds, layers=1):
     """A module with the arrays of pytorch-ntm's, heads in the order of ``kinds``, and what runs it."""
     nn, fun, readers = torch.nn, torch.nn.functional, kinds.count("r")
     ntm, controller = nn.Module(), nn.Module()
-    controller.lstm = nn.LSTM(INPUTS + readers * WIDTH, UNITS)
+    controller.lstm = nn.LSTM(INPUTS + readers * WIDTH, UNITS, layers)
     for state in "hc":
-        controller.register_parameter(f"lstm_{state}_bias", nn.Parameter(torch.randn(1, 1, UNITS)))
+        controller.register_parameter(f"lstm_{state}_bias", nn.Parameter(torch.randn(layers, 1, UNITS)))
     ntm.controller, ntm.memory, ntm.heads = controller, nn.Module(), nn.ModuleList()
     ntm.memory.register_buffer("mem_bias", torch.randn(ROWS, WIDTH))
     sizes = [WIDTH, 1, 1, 3, 1]
@@ -138,34 +136,31 @@ def jingweiz(torch, kinds):
     return ntm, run
 
 
-AUTHORS = {
-    "pytorch_ntm": (loudinthecloud, load_pytorch_ntm),
-    "jingweiz": (jingweiz, lambda source: load_jingweiz_ntm(source, rows=ROWS)),
-}
+AUTHORS = {"pytorch_ntm": (loudinthecloud, None), "jingweiz": (jingweiz, ROWS)}
 
 
-def apart(torch, name, kinds, source=lambda module: module.state_dict()):
+def apart(torch, name, *machine, source=lambda module: module.state_dict(), prefix=""):
     """name -> distance, of the outputs and of the gradient by each of their parameters and by the inputs."""
-    author, load = AUTHORS[name]
-    module, run = author(torch, kinds)
-    loaded, rng = load(source(module)), np.random.default_rng(0)
+    author, rows = AUTHORS[name]
+    module, run = author(torch, *machine)
+    (model, params, given), rng = read_ntm(name, source(module), rows=rows), np.random.default_rng(0)
     xs, cotangent = rng.normal(size=(STEPS, BATCH, INPUTS)), rng.normal(size=(STEPS, BATCH, OUTPUTS))
-    given = torch.tensor(xs, requires_grad=True)
-    theirs = run(given)
+    shown = torch.tensor(xs, requires_grad=True)
+    theirs = run(shown)
     (theirs * torch.tensor(cotangent)).sum().backward()
 
     def ours(xs, *leaves):
-        named = dict(zip(loaded.params, leaves))
-        return loaded.model.sequence(named, loaded.initial_state(BATCH, named), xs)[0]
+        named = dict(zip(params, leaves))
+        return model.sequence(named, model.initial_state(named, BATCH, **given), xs)[0]
 
-    y, pullback = sa.vjp(ours, xs, *[loaded.params[each] for each in loaded.params])
+    y, pullback = sa.vjp(ours, xs, *[params[each] for each in params])
     dxs, *gradients = pullback(cotangent)
-    found = loaded.theirs(dict(zip(loaded.params, gradients)))
-    pairs = {"outputs": (y, theirs.detach().numpy()), "inputs": (dxs, given.grad.numpy())}
+    found = ntm_gradients(name, source(module), dict(zip(params, gradients)))
+    pairs = {"outputs": (y, theirs.detach().numpy()), "inputs": (dxs, shown.grad.numpy())}
     for each, parameter in module.named_parameters():
         assert abs(parameter.grad).max() > 0, f"vacuous: {each}"
-        pairs[each] = found[each], parameter.grad.numpy().reshape(found[each].shape)
-    assert set(found) == {each for each, _ in module.named_parameters()}
+        pairs[each] = found.pop(prefix + each), parameter.grad.numpy()
+    assert not found and all(a.shape == b.shape for a, b in pairs.values())
     return {each: abs(a - b).max() / abs(b).max() for each, (a, b) in pairs.items()}
 
 
@@ -184,6 +179,13 @@ def test_outputs_and_gradients_of_jingweiz(torch, kinds):
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize("layers", [2, 3])
+def test_outputs_and_gradients_of_pytorch_ntm_with_several_layers(torch, layers):
+    errors = apart(torch, "pytorch_ntm", "rw", layers)
+    assert max(errors.values()) <= 1e-12, errors
+
+
+@pytest.mark.peers
 def test_a_state_dict_of_the_encapsulated_machine_and_a_file_hold_the_same(torch, tmp_path):
     """There every name has ntm. before it, and the memory stands under the name of each head as well."""
     from safetensors.numpy import save_file
@@ -193,34 +195,15 @@ def test_a_state_dict_of_the_encapsulated_machine_and_a_file_hold_the_same(torch
         return names | {"memory.mem_bias": names["ntm.memory.mem_bias"]}
 
     def file(module):
-        arrays = {
-            name: array.numpy() for name, array in module.state_dict().items() if "heads.0.mem" not in name
-        }
-        save_file(arrays, tmp_path / "theirs.safetensors")
+        arrays = {name: array.numpy() for name, array in module.state_dict().items()}
+        save_file(
+            {n: a for n, a in arrays.items() if "heads.0.mem" not in n}, tmp_path / "theirs.safetensors"
+        )
         return tmp_path / "theirs.safetensors"
 
-    for source in (encapsulated, file):
-        torch.manual_seed(1)
-        errors = apart(torch, "pytorch_ntm", "rwrw", source)
+    for source, prefix in ((encapsulated, "ntm."), (file, "")):
+        errors = apart(torch, "pytorch_ntm", "rwrw", source=source, prefix=prefix)
         assert max(errors.values()) <= 1e-12, errors
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("name", AUTHORS)
-def test_weights_go_back_as_they_came(torch, name):
-    author, load = AUTHORS[name]
-    module, _ = author(torch, "rwrw")
-    arrays = module.state_dict()
-    loaded = load(arrays)
-    for each, array in loaded.theirs(loaded.params).items():
-        first, second = (
-            each.replace("bias_ih", bias).replace("bias_hh", bias) for bias in ("bias_ih", "bias_hh")
-        )
-        there = arrays[each] if first == second else arrays[first] + arrays[second]
-        assert (array == there.numpy().reshape(array.shape)).all(), each
-    if name == "pytorch_ntm":
-        assert (loaded.start["memory"] == arrays["memory.mem_bias"].numpy()).all()
-        assert (loaded.initial_state(3).reads[2, 1] == arrays["read1_bias"].numpy()[0]).all()
 
 
 def arrays_of(kinds="rw", dtype="float64", **altered):
@@ -242,51 +225,46 @@ def arrays_of(kinds="rw", dtype="float64", **altered):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_loaded_machine_runs_in_its_own_precision_and_can_be_trained(dtype):
-    loaded = load_pytorch_ntm(arrays_of("rwrw", dtype))
-    assert isinstance(loaded, LoadedNTM) and loaded.model.dtype == dtype
-    assert loaded.model == NTM(INPUTS, OUTPUTS, ROWS, WIDTH, UNITS, read_heads=2, write_heads=2, dtype=dtype,
-                               convention="pytorch_ntm", turns="rwrw")  # fmt: skip
-    assert {"memory", "reads"} == set(loaded.start) and "initial_memory" not in loaded.params
-    y, state = loaded.model.sequence(loaded.params, loaded.initial_state(2), np.ones((3, 2, INPUTS), dtype))
-    assert y.dtype == state.memory.dtype == dtype and np.isfinite(y).all()
-    assert (loaded.initial_state(2).memory[1] == loaded.start["memory"]).all()
+def test_a_machine_that_was_read_runs_in_its_own_precision_from_what_it_is_given(dtype):
+    arrays = arrays_of("rwrw", dtype)
+    model, params, given = read_ntm("pytorch_ntm", arrays)
+    sizes = {"rows": ROWS, "width": WIDTH, "units": UNITS, "read_heads": 2, "write_heads": 2}
+    assert model == NTM(INPUTS, OUTPUTS, **sizes, dtype=dtype, convention="pytorch_ntm", turns="rwrw")
+    assert set(given) == {"memory", "reads"} and not {"initial_memory", "initial_reads"} & set(params)
+    state = model.initial_state(params, 2, **given)
+    assert (state.memory[1] == arrays["memory.mem_bias"]).all() and (state.weightings == 0).all()
+    assert (state.reads[1, 1] == arrays["read1_bias"][0]).all()
+    assert (state.hidden[1] == arrays["controller.lstm_h_bias"][0, 0]).all()
+    y, last = model.sequence(params, state, np.ones((3, 2, INPUTS), dtype))
+    assert y.dtype == last.memory.dtype == dtype and np.isfinite(y).all()
 
 
 @pytest.mark.parametrize(
     "altered, told",
     [
-        ({"fc.weight": None}, "fc.weight is missing"),
-        ({"fc.extra": np.zeros(3)}, "there is no place for fc.extra"),
-        ({"fc.weight": np.zeros((2, 8))}, r"fc.weight must be \(2, 9\), got \(2, 8\)"),
-        ({"memory.mem_bias": None}, "the memory, mem_bias, expected, of two axes"),
-        ({"memory.mem_bias": np.zeros(3)}, "the memory, mem_bias, expected, of two axes"),
-        (
-            {"heads.1.memory.mem_bias": np.zeros((ROWS, WIDTH))},
-            "one memory, mem_bias, expected, got 2 of other numbers",
-        ),
-        ({"read0_bias": np.zeros((1, 3))}, r"read0_bias must be \(1, 4\), got \(1, 3\)"),
-        (
-            {"heads.0.fc_read.weight": None, "heads.0.fc_read.bias": None},
-            "no such machine: .* at least 1, got 0",
-        ),
-        ({"controller.lstm.weight_ih_l1": np.zeros((20, 5))}, "a controller of one LSTM layer expected"),
+        ({"fc.weight": None}, "the weights lack fc.weight"),
+        ({"fc.extra": np.zeros(3)}, "the weights have, and the layout has not, fc.extra"),
+        ({"fc.weight": np.zeros((2, 8))}, r"output_weights must have shape \(9, 2\), got \(8, 2\)"),
+        ({"memory.mem_bias": None}, "a memory, mem_bias, of two axes expected"),
+        ({"memory.mem_bias": np.zeros(3)}, "a memory, mem_bias, of two axes expected"),
+        ({"heads.1.memory.mem_bias": np.zeros((ROWS, WIDTH))}, "one memory expected, got 2 of other numbers"),
+        ({"read0_bias": np.zeros((1, 3))}, r"read0_bias must have shape \(1, 4\), got \(1, 3\)"),
+        ({"read0_bias": None}, r"read0_bias must have shape \(1, 4\), got nothing"),
     ],
 )
 def test_arrays_that_are_no_such_machine_are_named(altered, told):
-    with pytest.raises(ValueError, match=f"load_pytorch_ntm: {told}"):
-        load_pytorch_ntm(arrays_of(**altered))
+    with pytest.raises(ValueError, match=rf"read_ntm\('pytorch_ntm'\): {told}"):
+        read_ntm("pytorch_ntm", arrays_of(**altered))
 
 
-def test_kinds_that_are_none_are_named(tmp_path):
-    with pytest.raises(TypeError, match="all float32 or all float64 expected, got float32, float64"):
-        load_pytorch_ntm(arrays_of(**{"fc.bias": np.zeros(OUTPUTS, "float32")}))
+def test_what_is_not_known_is_named():
     with pytest.raises(
-        TypeError, match=r"load_jingweiz_ntm: source must be a state dict or the path .* got int"
+        ValueError, match="no weights of 'collier' are known; there are those of pytorch_ntm and"
     ):
-        load_jingweiz_ntm(3, rows=4)
-    path = tmp_path / "theirs.safetensors"
-    path.write_bytes(b"x")
-    for read in (read_arrays, load_pytorch_ntm):
-        with pytest.raises(Damaged, match="it is damaged"):
-            read(path)
+        read_ntm("collier", arrays_of())
+    with pytest.raises(TypeError, match="read_ntm: source must be a mapping or a path, got int"):
+        read_ntm("jingweiz", 3, rows=4)
+    with pytest.raises(ValueError, match=r"read_ntm\('jingweiz'\): the weights lack accessor.read_heads"):
+        read_ntm("jingweiz", arrays_of(), rows=4)
+    with pytest.raises(ValueError, match="rows must be 6, as its memory has, got 7"):
+        read_ntm("pytorch_ntm", arrays_of(), rows=7)

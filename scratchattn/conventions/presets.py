@@ -81,7 +81,6 @@ _ALL = (
         },
         not_covered=(
             "three shifts and no other number",
-            "a controller of several LSTM layers",
             "outputs are after a sigmoid",
         ),
     ),
@@ -98,10 +97,7 @@ _ALL = (
             "reads": "learned_tanh",
             "controller": "zeros",
         },
-        not_covered=(
-            "a controller of several LSTM layers",
-            "to the forget gate of its LSTM one is added",
-        ),
+        not_covered=("to the forget gate of its LSTM one is added",),
     ),
     Preset(
         "carpedm20",
@@ -111,7 +107,7 @@ _ALL = (
         variant="carpedm20",
         ntm={**_TANH_WORDS, "outputs": "controller"},
         ntm_start=_LEARNED_TANH,
-        not_covered=("a controller of several LSTM layers", "outputs are after a sigmoid"),
+        not_covered=("outputs are after a sigmoid",),
     ),
     Preset(
         "kaishengtai",
@@ -121,7 +117,7 @@ _ALL = (
         variant="kaishengtai",
         ntm={**_TANH_WORDS, "outputs": "controller"},
         ntm_start=_LEARNED_TANH,
-        not_covered=("a controller of several LSTM layers", "outputs are after a sigmoid"),
+        not_covered=("outputs are after a sigmoid",),
     ),
     Preset(
         "jingweiz",

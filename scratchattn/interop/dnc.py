@@ -25,9 +25,8 @@ from ..nn.dnc_interface import interface_size
 from ..nn.named_conventions import dnc_settings
 from ..ops.shaping import concat, split
 from ..parameters import Params
-from .renaming import arrays_of, columns, gradients_by_their_names, renamed
+from .renaming import arrays_of, columns, gradients_by_their_names, renamed, torch_lstm
 
-_TORCH_GATES = 0, 1, 3, 2  # of PyTorch's i f g o, ours are i f o g
 _CSORDAS_GATES = 1, 0, 2, 3  # of f i o g
 # our part: ixaxaar's layer for it
 _INDEPENDENT = {
@@ -177,13 +176,7 @@ def _csordas(theirs):
 
 
 def _torch_lstm(theirs, prefix, ending, layer):
-    """A layer of torch.nn.LSTM, or an LSTMCell."""
-    seen = columns(theirs.turned(f"{prefix}weight_ih{ending}"), _TORCH_GATES)
-    hidden = columns(theirs.turned(f"{prefix}weight_hh{ending}"), _TORCH_GATES)
-    bias = 0.0 * hidden[0]
-    if f"{prefix}bias_ih{ending}" in theirs:
-        bias = columns(theirs[f"{prefix}bias_ih{ending}"] + theirs[f"{prefix}bias_hh{ending}"], _TORCH_GATES)
-    return {f"input_weights_{layer}": seen, f"hidden_weights_{layer}": hidden, f"bias_{layer}": bias}
+    return {f"{name}_{layer}": array for name, array in torch_lstm(theirs, prefix, ending).items()}
 
 
 def _interface(theirs, layers):

@@ -1,248 +1,201 @@
-"""Weights of other people's Neural Turing Machines, as one of ours that computes the same.
+"""Weights of published PyTorch NTMs as a model of ours with the same outputs, and gradients back to them.
 
-    loaded = load_pytorch_ntm("ntm.safetensors")          or a mapping: EncapsulatedNTM.state_dict()
-    loaded = load_jingweiz_ntm(circuit.state_dict(), rows=128)
-    logits, state = loaded.model.sequence(loaded.params, loaded.initial_state(batch=16), xs)
+    model, params, given = read_ntm("pytorch_ntm", theirs.state_dict())
+    logits, last = model.sequence(params, model.initial_state(params, batch, **given), xs)
+    gradients = ntm_gradients("pytorch_ntm", theirs.state_dict(), ours)
 
-Outputs are logits, where theirs are after a sigmoid.  What they learn is in ``params``; numbers that they
-draw once and keep, a memory and first reads, are in ``start``.  ``theirs`` names gradients as they do.
+Outputs are logits, where theirs are after a sigmoid.  What they draw once and nobody learns, a memory and
+first reads, is ``given`` to every sequence.  The convention is part of the name; which entry of a shift is
+which offset is a switch of it.  How arrays lie is undone here:
 
-A table says for each of their arrays which part of which of ours it is: a matrix of theirs (out, in) is
-ours turned, in the rows and columns that are listed; a vector is in the columns.  The LSTM's gates are
-i f g o there and i f o c here; what a head is told lies head by head there and, here, all keys come first;
-outputs are of the hidden units and then the reads there, the other way round here.  Which entry of a shift
-is which offset is the convention's.
+    loudinthecloud/pytorch-ntm   PyTorch's LSTM, gates i f g o, two biases, one or more layers; a linear layer
+                                 for each head, in the order in which they take their turns: key, strength,
+                                 gate, shift, sharpness, and of a write head erase and write vector
+    jingweiz/pytorch-dnc         PyTorch's LSTM cell; a linear layer for each part of what all read heads, and
+                                 one for what all write heads are told
 
-Source: loudinthecloud/pytorch-ntm at 3c64937, ntm/*.py; jingweiz/pytorch-dnc at eaa2fc8, core/.
+Outputs are of the hidden units and then the reads there, the other way round here.
+
+Source: the repositories, at the commits that ``conventions/presets.py`` names.
 """
 
-import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+from itertools import count
 
 from .. import backend
 from ..models.ntm import NTM
-from ..nn.ntm_heads import head_sizes
+from ..nn.ntm_heads import HeadSizes
+from ..ops.shaping import concat, reshape, split
 from ..parameters import Params
-from .safetensors import read_arrays
+from .renaming import arrays_of, gradients_by_their_names, renamed, torch_lstm
 
-_GATES = (0, 1, 3, 2)  # where their i f g o lie among our i f o c
-
-
-class Place(NamedTuple):
-    """What part of one of our arrays an array of theirs is: columns, and rows where it is a matrix."""
-
-    name: str
-    columns: Any
-    rows: Any = None
-
-    def of(self, array):
-        """That part of ``array``, as they lay it out."""
-        return array[self.columns] if self.rows is None else array[np.ix_(self.rows, self.columns)].T
-
-    def shape(self):
-        """Of their array."""
-        columns = (len(self.columns),)
-        return columns if self.rows is None else (*columns, len(self.rows))
+_READ_PARTS = "key", "strength", "gate", "shift", "sharpness"
+_WRITE_PARTS = (*_READ_PARTS, "erase", "write_vector")
+_JINGWEIZ = dict(zip(_WRITE_PARTS, ("key", "beta", "gate", "shift", "gamma", "erase", "add"), strict=True))
 
 
-class LoadedNTM(NamedTuple):
-    """A machine of ours with the weights of theirs."""
+def read_ntm(convention, source, *, rows=None):
+    """An NTM, its Params, and what every sequence is given to start from: name -> array, may be empty.
 
-    model: NTM
-    params: Params
-    start: Mapping[str, Any]
-    """What each sequence starts from and nobody learns: memory (n, w), reads (r, w); empty if the
-    convention says it all."""
-    table: Mapping[str, Place]
-    """Their name -> its place among ours."""
-
-    def initial_state(self, batch, params=None):
-        """The state before the first step, of ``params`` (arrays or tensors) where they are others."""
-        return self.model.initial_state(self.params if params is None else params, batch, **self.start)
-
-    def theirs(self, named):
-        """``named``, our name -> array, by their names and in their layout: gradients, or weights.
-
-        An LSTM of theirs has two biases that are added.  The gradient by ours is that by each of them; of
-        weights, put zeros in place of one.
-        """
-        return {name: place.of(backend.to_numpy(named[place.name])) for name, place in self.table.items()}
-
-
-def load_pytorch_ntm(source):
-    """A LoadedNTM of loudinthecloud/pytorch-ntm: of an EncapsulatedNTM or its ntm, heads in any order.
-
-    ``source``: a state dict, name -> array or tensor on the host, or the path of a .safetensors file.
-    ValueError names what is missing, left over or of another shape; TypeError for dtypes that are mixed.
+    ``convention``: "pytorch_ntm" or "jingweiz"; ``source``: a mapping of its names to arrays (PyTorch's
+    ``state_dict()``, of an EncapsulatedNTM too), or the path of a .safetensors file.  ``rows``: of the
+    memory, which of jingweiz' is not said by weights.  The dtype is theirs.  ValueError names what is
+    missing, too much, or of a size that does not fit.
     """
-    found = _Found("load_pytorch_ntm", source)
-    arrays = {name.removeprefix("ntm."): array for name, array in found.arrays.items()}
-    memories = [arrays.pop(name) for name in list(arrays) if name.split(".")[-1] == "mem_bias"]
-    if len(memories) == 0 or memories[0].ndim != 2:
-        found.refuse("the memory, mem_bias, expected, of two axes")
-    if not all(np.array_equal(memory, memories[0]) for memory in memories):
-        found.refuse(f"one memory, mem_bias, expected, got {len(memories)} of other numbers")
-    found.arrays = arrays
-    rows, width = memories[0].shape
-    kinds = found.numbered("heads.{}.fc_", lambda rest: rest[0])  # r or w
-    readers, units = kinds.count("r"), found.get("controller.lstm.weight_hh_l0").shape[-1]
-    if "controller.lstm.weight_ih_l1" in arrays:
-        found.refuse("a controller of one LSTM layer expected")
-    inputs = found.get("controller.lstm.weight_ih_l0").shape[-1] - readers * width
-    model = found.model(
-        inputs=inputs, outputs=len(found.get("fc.bias")), rows=rows, width=width, units=units,
-        read_heads=readers, write_heads=kinds.count("w"), convention="pytorch_ntm", turns="".join(kinds),
-    )  # fmt: skip
-    layout = _Layout(model)
-    table = layout.lstm("controller.lstm.{}_l0") | layout.outputs("fc")
-    table |= {f"controller.lstm_{their}_bias": layout.whole(our) for their, our in
-              (("h", "initial_hidden"), ("c", "initial_cell"))}  # fmt: skip
-    heads = {"r": iter(range(readers)), "w": iter(range(readers, len(kinds)))}
-    for place, kind in enumerate(kinds):
-        parts = ["key", "strength", "gate", "shift", "sharpness"] + ["erase", "write_vector"] * (kind == "w")
-        name, head = f"heads.{place}.fc_{'read' if kind == 'r' else 'write'}", next(heads[kind])
-        table |= layout.told(name, [layout.columns(part, head) for part in parts])
-    reads = np.stack([found.take(f"read{i}_bias", (1, width))[0] for i in range(readers)])
-    return found.loaded(model, table, {"memory": memories[0], "reads": reads})
-
-
-def load_jingweiz_ntm(source, rows):
-    """A LoadedNTM of the NTM of jingweiz/pytorch-dnc, an NTMCircuit: see ``load_pytorch_ntm``.
-
-    ``rows``: of the memory, which no array of theirs tells; its clip_value is 20.
-    """
-    found = _Found("load_jingweiz_ntm", source)
-    readers, writers = (
-        len(found.get(f"accessor.{kind}_heads.hid_2_beta.bias")) for kind in ("read", "write")
+    who = f"read_ntm({convention!r})"
+    arrays, given, facts = _taken_apart(who, convention, source)
+    if facts.setdefault("rows", rows) is None:
+        raise ValueError(f"{who}: rows must be given, no array says how many there are")
+    if rows not in (None, facts["rows"]):
+        raise ValueError(f"{who}: rows must be {facts['rows']}, as its memory has, got {rows!r}")
+    found = renamed(who, _LAYOUTS[convention], arrays)
+    features = facts["read_heads"] * facts["width"]
+    model = NTM(
+        inputs=found["input_weights"].shape[0] - features,
+        outputs=found["output_bias"].shape[0],
+        units=found["hidden_weights"].shape[0],
+        layers=1 + sum(name.startswith("hidden_weights_") for name in found),
+        dtype=str(found["head_weights"].dtype),
+        convention=convention,
+        **facts,
     )
-    width = len(found.get("accessor.read_heads.hid_2_key.bias")) // readers
-    units = found.get("controller.in_2_hid.weight_hh").shape[-1]
-    model = found.model(
-        inputs=found.get("controller.in_2_hid.weight_ih").shape[-1] - readers * width,
-        outputs=len(found.get("hid_to_out.bias")), rows=rows, width=width, units=units,
-        read_heads=readers, write_heads=writers, convention="jingweiz",
-        shifts=len(found.get("accessor.read_heads.hid_2_shift.bias")) // readers,
-    )  # fmt: skip
-    layout = _Layout(model)
-    table = layout.lstm("controller.in_2_hid.{}") | layout.outputs("hid_to_out")
-    ours = {"key": "key", "beta": "strength", "gate": "gate", "shift": "shift", "gamma": "sharpness"}
-    for kind, heads in (("read", range(readers)), ("write", range(readers, readers + writers))):
-        for their, part in (
-            ours | ({"erase": "erase", "add": "write_vector"} if kind == "write" else {})
-        ).items():
-            told = [layout.columns(part, head) for head in heads]
-            table |= layout.told(f"accessor.{kind}_heads.hid_2_{their}", told)
-    return found.loaded(model, table, {})
+    for name, shape in model.shapes().items():
+        if found[name].shape != shape:
+            raise ValueError(f"{who}: {name} must have shape {shape}, got {found[name].shape}")
+    params = Params(model.shapes(), dtype=model.dtype)
+    params.assign({name: backend.asarray(value) for name, value in found.items()})
+    return model, params, {name: backend.asarray(value) for name, value in given.items()}
 
 
-class _Layout:
-    """Where things lie in the arrays of a model of ours."""
+def ntm_gradients(convention, source, gradients):
+    """Gradients under the names of a published implementation, of those that ours have.
 
-    def __init__(self, model):
-        self.model = model
-        self.sizes = head_sizes(model.width, model.read_heads, model.write_heads, model.shifts)
-
-    def whole(self, name):
-        return Place(name, np.arange(self.model.shapes()[name][-1]))
-
-    def lstm(self, name):
-        """Of one layer: ``name`` has a {} for weight_ih and the like."""
-        shapes, units = self.model.shapes(), self.model.units
-        columns = np.concatenate([np.arange(units) + units * gate for gate in _GATES])
-        return {
-            name.format("weight_ih"): Place("input_weights", columns, np.arange(shapes["input_weights"][0])),
-            name.format("weight_hh"): Place("hidden_weights", columns, np.arange(units)),
-            name.format("bias_ih"): Place("bias", columns),
-            name.format("bias_hh"): Place("bias", columns),
-        }
-
-    def outputs(self, name):
-        features = self.model.read_heads * self.model.width
-        rows = np.concatenate([np.arange(self.model.units) + features, np.arange(features)])
-        weights = Place("output_weights", np.arange(self.model.outputs), rows)
-        return {f"{name}.weight": weights, f"{name}.bias": self.whole("output_bias")}
-
-    def columns(self, part, head):
-        """Of what one head is told, read heads counted first."""
-        first = sum(self.sizes[: self.sizes._fields.index(part)])
-        writes_only = part in ("erase", "write_vector")
-        heads = self.model.write_heads if writes_only else self.model.heads
-        each = getattr(self.sizes, part) // heads
-        return first + each * (head - writes_only * self.model.read_heads) + np.arange(each)
-
-    def told(self, name, columns):
-        """A layer of theirs that tells the ``columns``, in this order."""
-        columns = np.concatenate(columns)
-        return {
-            f"{name}.weight": Place("head_weights", columns, np.arange(self.model.units)),
-            f"{name}.bias": Place("head_bias", columns),
-        }
+    ``source`` as for ``read_ntm``; ``gradients``: name -> array for all of the model's parameters.  Where
+    theirs enter as a sum, as two biases do, both have its gradient.
+    """
+    who = f"ntm_gradients({convention!r})"
+    arrays, _, _ = _taken_apart(who, convention, source)
+    found = gradients_by_their_names(who, _LAYOUTS[convention], arrays, gradients)
+    names = arrays_of("ntm_gradients", source)
+    return {name: found[known] for name in names if (known := name.removeprefix("ntm.")) in found}
 
 
-class _Found:
-    """The arrays of a source, each to be taken once, and refusals in the name of ``function``."""
+def _taken_apart(who, convention, source):
+    """What they learn, name -> array; what every sequence is given; settings of the model."""
+    if convention not in _LAYOUTS:
+        known = " and ".join(_LAYOUTS)
+        raise ValueError(f"interop: no weights of {convention!r} are known; there are those of {known}")
+    arrays = arrays_of(who.partition("(")[0], source)
+    return (_of_loudinthecloud if convention == "pytorch_ntm" else _of_jingweiz)(who, arrays)
 
-    def __init__(self, function, source):
-        self.function = function
-        if isinstance(source, (str, os.PathLike)):
-            source = read_arrays(source)
-        if not isinstance(source, Mapping):
-            kind = type(source).__name__
-            raise TypeError(f"{function}: source must be a state dict or the path of a file, got {kind}")
-        self.arrays = {name: np.asarray(getattr(a, "detach", lambda a=a: a)()) for name, a in source.items()}
-        kinds = sorted({str(array.dtype) for array in self.arrays.values()})
-        if kinds not in (["float32"], ["float64"]):
-            raise TypeError(
-                f"{function}: all float32 or all float64 expected, got {', '.join(kinds) or 'none'}"
-            )
-        self.dtype = kinds[0]
 
-    def refuse(self, what):
-        raise ValueError(f"{self.function}: {what}")
+def _of_loudinthecloud(who, arrays):
+    arrays = {name.removeprefix("ntm."): array for name, array in arrays.items()}
+    memories = [arrays.pop(name) for name in list(arrays) if name.split(".")[-1] == "mem_bias"]
+    if not memories or memories[0].ndim != 2:
+        raise ValueError(f"{who}: a memory, mem_bias, of two axes expected")
+    if any(memory.shape != memories[0].shape or (memory != memories[0]).any() for memory in memories):
+        raise ValueError(f"{who}: one memory expected, got {len(memories)} of other numbers under mem_bias")
+    kinds = "".join(_kinds(arrays))
+    rows, width = memories[0].shape
+    names = [f"read{i}_bias" for i in range(kinds.count("r"))]
+    for name in names:
+        if name not in arrays or arrays[name].shape != (1, width):
+            came = arrays[name].shape if name in arrays else "nothing"
+            raise ValueError(f"{who}: {name} must have shape {(1, width)}, got {came}")
+    reads = concat(*[arrays.pop(name) for name in names], axis=0) if names else memories[0][:0]
+    facts = {"rows": rows, "width": width, "turns": kinds}
+    facts |= {"read_heads": kinds.count("r"), "write_heads": kinds.count("w")}
+    return arrays, {"memory": memories[0], "reads": reads}, facts
 
-    def get(self, name):
-        if name not in self.arrays:
-            self.refuse(f"{name} is missing")
-        return self.arrays[name]
 
-    def take(self, name, shape):
-        array = self.get(name)
-        if array.shape != shape:
-            self.refuse(f"{name} must be {shape}, got {array.shape}")
-        del self.arrays[name]
-        return array
+def _kinds(arrays):
+    """r or w for each head, in their order."""
+    for place in count():
+        kind = [kind for kind in ("read", "write") if f"heads.{place}.fc_{kind}.weight" in arrays]
+        if not kind:
+            return
+        yield kind[0][0]
 
-    def numbered(self, prefix, kind):
-        """``kind`` of what follows "prefix 0", "prefix 1", ..., as long as there are such names."""
-        kinds = []
-        while rest := {
-            n.removeprefix(p) for n in self.arrays if n.startswith(p := prefix.format(len(kinds)))
-        }:
-            kinds.append(kind(min(rest)))
-        return kinds
 
-    def model(self, **settings):
-        try:
-            return NTM(**settings, dtype=self.dtype)
-        except ValueError as wrong:
-            self.refuse(f"no such machine: {wrong}")
+def _of_jingweiz(who, arrays):
+    sizes = {}
+    for name in (
+        "read_heads.hid_2_beta",
+        "write_heads.hid_2_beta",
+        "read_heads.hid_2_key",
+        "read_heads.hid_2_shift",
+    ):
+        if f"accessor.{name}.bias" not in arrays:
+            raise ValueError(f"{who}: the weights lack accessor.{name}.bias")
+        sizes[name] = len(arrays[f"accessor.{name}.bias"])
+    readers, writers, keys, shifts = sizes.values()
+    facts = {
+        "read_heads": readers,
+        "write_heads": writers,
+        "width": keys // readers,
+        "shifts": shifts // readers,
+    }
+    return arrays, {}, facts
 
-    def loaded(self, model, table, start):
-        """The LoadedNTM, unless an array is missing, left over or of another shape."""
-        values = {name: np.zeros(shape, self.dtype) for name, shape in model.shapes().items()}
-        for name, place in table.items():
-            known = self.get(name)
-            shape = place.shape()
-            if known.size == len(place.columns) and known.ndim > 1 == len(shape):  # (layers, 1, h)
-                self.arrays[name] = known.reshape(shape)
-            array = self.take(name, shape)
-            part = place.columns if place.rows is None else np.ix_(place.rows, place.columns)
-            values[place.name][part] += array.T  # two biases are one
-        if self.arrays:
-            self.refuse(f"there is no place for {', '.join(sorted(self.arrays)[:5])}")
-        params = Params(model.shapes(), dtype=self.dtype)
-        params.assign({name: backend.asarray(value) for name, value in values.items()})
-        return LoadedNTM(model, params, {name: backend.asarray(a) for name, a in start.items()}, table)
+
+def _loudinthecloud(theirs):
+    ours, units = {}, theirs.turned("controller.lstm.weight_hh_l0").shape[0]
+    for layer in count():
+        if layer and f"controller.lstm.weight_ih_l{layer}" not in theirs:
+            break
+        ours |= _layer(theirs, "controller.lstm.", f"_l{layer}", layer)
+    for name, whose in (("hidden", "h"), ("cell", "c")):
+        shape = (layer, units) if layer > 1 else (units,)
+        ours[f"initial_{name}"] = reshape(theirs[f"controller.lstm_{whose}_bias"], shape=shape)
+    told = []
+    for place, kind in enumerate(_kinds(theirs.arrays)):
+        parts = _READ_PARTS if kind == "r" else _WRITE_PARTS
+        name = f"heads.{place}.fc_{'read' if kind == 'r' else 'write'}"
+        weights, bias = theirs.turned(f"{name}.weight"), theirs[f"{name}.bias"]
+        vectors = 1 if kind == "r" else 3
+        width = (weights.shape[1] - 6) // vectors
+        sizes = [
+            {"key": width, "erase": width, "write_vector": width, "shift": 3}.get(part, 1) for part in parts
+        ]
+        told.append(
+            [kind, *[dict(zip(parts, split(a, sections=tuple(sizes), axis=-1))) for a in (weights, bias)]]
+        )
+    told = [head for wanted in "rw" for head in told if head[0] == wanted]
+    return ours | _heads([head[1:] for head in told]) | _outputs(theirs, "fc", units)
+
+
+def _jingweiz(theirs):
+    ours, told = _layer(theirs, "controller.in_2_hid.", "", 0), []
+    for heads, parts in (("read_heads", _READ_PARTS), ("write_heads", _WRITE_PARTS)):
+        names = {part: f"accessor.{heads}.hid_2_{_JINGWEIZ[part]}" for part in parts}
+        weights = {part: theirs.turned(f"{name}.weight") for part, name in names.items()}
+        told.append((weights, {part: theirs[f"{name}.bias"] for part, name in names.items()}))
+    return ours | _heads(told) | _outputs(theirs, "hid_to_out", ours["hidden_weights"].shape[0])
+
+
+def _layer(theirs, prefix, ending, layer):
+    """An LSTM of theirs, the one above ``layer`` others, by our names."""
+    ending_here = f"_{layer + 1}" if layer else ""
+    found = torch_lstm(theirs, prefix, ending)
+    return {f"{name}{ending_here}": array for name, array in found.items()}
+
+
+def _heads(told):
+    """What heads are told, (weights, biases) of each, part -> array, read heads first, as ours lie."""
+
+    def together(which):
+        parts = [(part, head[which]) for part in HeadSizes._fields for head in told]
+        return concat(*[arrays[part] for part, arrays in parts if part in arrays], axis=-1)
+
+    return {"head_weights": together(0), "head_bias": together(1)}
+
+
+def _outputs(theirs, layer, units):
+    whole = theirs.turned(f"{layer}.weight")
+    if whole.shape[0] < units:
+        raise ValueError(f"{theirs.who}: {layer}.weight must see {units} units and what is read")
+    shown, read = split(whole, sections=(units, whole.shape[0] - units), axis=0)
+    return {"output_weights": concat(read, shown, axis=0), "output_bias": theirs[f"{layer}.bias"]}
+
+
+_LAYOUTS = {"pytorch_ntm": _loudinthecloud, "jingweiz": _jingweiz}

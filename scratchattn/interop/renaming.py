@@ -15,6 +15,8 @@ from ..ops.shaping import concat, split
 from ..tape import Tensor, vjp
 from .safetensors import few, read_arrays
 
+_TORCH_GATES = 0, 1, 3, 2  # of PyTorch's i f g o, ours are i f o g
+
 
 class Theirs:
     """A mapping that remembers what was taken from it; ValueError for a name that is not there."""
@@ -49,6 +51,17 @@ def columns(matrix, order):
     size = matrix.shape[-1] // len(order)
     parts = split(matrix, sections=(size,) * len(order), axis=-1)
     return concat(*[parts[k] for k in order], axis=-1)
+
+
+def torch_lstm(theirs, prefix, ending):
+    """A layer of torch.nn.LSTM, or an LSTMCell: input_weights, hidden_weights and one bias, as ours are."""
+    seen, hidden = (
+        columns(theirs.turned(f"{prefix}weight_{of}{ending}"), _TORCH_GATES) for of in ("ih", "hh")
+    )
+    bias = 0.0 * hidden[0]
+    if f"{prefix}bias_ih{ending}" in theirs:
+        bias = columns(theirs[f"{prefix}bias_ih{ending}"] + theirs[f"{prefix}bias_hh{ending}"], _TORCH_GATES)
+    return {"input_weights": seen, "hidden_weights": hidden, "bias": bias}
 
 
 def arrays_of(who, source):

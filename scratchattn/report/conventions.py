@@ -27,7 +27,7 @@ which is the default.
 
 What the words mean: `NTMConvention`, `NTMStart`, `DNCConvention` and `DNCStart` for cells and starts, the
 docstring of an op for its params. Outputs are logits, and how weights are initialised is ours, in all of
-them.
+them. `interop.ntm.read_ntm` and `interop.dnc.read_dnc` load weights of those that are in PyTorch.
 """
 
 
