@@ -4,19 +4,26 @@ Read heads, rows, width, batch, lengths, biases, the convention and the size of 
 usual, gates are saturated.  Some start from nothing, where all rows tie.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
 
 from gradcheck.numbers.noise import spread
+from gradcheck.numeric import complex_step
+from gradcheck.subject import inner, random_like
 from scratchattn import buffers
 from scratchattn.fused.dnc import dnc_feedforward, dnc_lstm
-from scratchattn.nn.dnc_cell import dnc_shapes
+from scratchattn.fused.dnc_stack import dnc_lstm_stack
+from scratchattn.nn.dnc_cell import dnc_shapes, dnc_weights
+from scratchattn.nn.dnc_controller import over_layers
 from scratchattn.nn.dnc_convention import CHOICES, PARTS
 from scratchattn.tape import vjp
 
-STATE = {"dnc_lstm": 9, "dnc_feedforward": 7}  # inputs, after x, that are the state; the outputs, after y
-machines = pytest.mark.parametrize("op", [dnc_lstm, dnc_feedforward], ids=lambda op: op.name)
+OPS = dnc_lstm, dnc_feedforward, dnc_lstm_stack
+STATE = {op.name: len(op.outputs) - 1 for op in OPS}  # inputs, after x, that are the state
+machines = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_examples // 2))
 
 
@@ -36,32 +43,32 @@ conventions = st.one_of(st.just({}), st.fixed_dictionaries(_any))
 
 
 @st.composite
-def sequences(draw, op, lengths=None, apart=False):
+def sequences(draw, op, lengths=None, apart=False, steps=None, sizes=(0.1, 0.5, 1.0, 2.0, 4.0)):
     """All inputs of ``op`` but lengths; lengths, which are there (True), None (False), or either; params.
 
-    ``apart``: no rows are alike, or rounding decides which is written first.
+    ``apart``: no rows are alike, or rounding decides which is written first.  ``sizes``, of the weights.
     """
-    steps, batch, i, o, h = (draw(st.integers(1, n)) for n in (5, 3, 3, 2, 4))
+    steps, batch, i, o, h = steps or draw(st.integers(1, 5)), *(draw(st.integers(1, n)) for n in (3, 3, 2, 4))
     width, rows, reads = (draw(st.integers(1, n)) for n in (4, 9, 4))
-    size, biases = draw(st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0])), draw(st.booleans())
+    size, biases = draw(st.sampled_from(sizes)), draw(st.booleans())
     lengths, convention = draw(st.booleans()) if lengths is None else lengths, draw(conventions)
     added = {name: convention.get(name, False) for name in ("masked", "sharpen_links")}
     blank = steps == 1 and not apart and draw(st.booleans())  # later, rounding decides between rows alike
     rng = np.random.default_rng(draw(seeds))
-    layers = 1 if op is dnc_lstm else 0
+    layers = {"dnc_feedforward": 0, "dnc_lstm": 1, "dnc_lstm_stack": 2 + (reads > 2)}[op.name]
     shapes = dnc_shapes(i, o, h, layers, width, reads, biases=biases, **added)
-    weights = {name.removesuffix("_1"): size * rng.normal(size=shape) for name, shape in shapes.items()}
+    weights = dnc_weights({name: size * rng.normal(size=shape) for name, shape in shapes.items()})
+    controller = weights.controller[0] if layers == 1 else weights.controller
+    controller = over_layers(controller, i + reads * width) if layers > 1 else controller
     on_rows = [0.9 * rng.dirichlet(np.ones(rows), size=(batch, heads)) for heads in (1, 1, reads)]
     link = 0.9 * rng.dirichlet(np.ones(rows), size=(batch, 1, rows)) * (1 - np.eye(rows)) / rows
     state = [rng.normal(size=(batch, rows, width)), rng.uniform(size=(batch, rows)), link, *on_rows]
     state.append(rng.normal(size=(batch, reads, width)))
     state = [0 * part for part in state] if blank else state
-    if op is dnc_lstm:
-        state += [rng.normal(size=(batch, h)) for _ in range(2)]
-    by_name = dict(zip(op.inputs, [rng.normal(size=(steps, batch, i)), *state])) | weights
-    hypothesis.note(f"{ {name: x.shape for name, x in by_name.items()} }, weights of {size}, blank {blank}")
-    hypothesis.note(convention)
-    inputs = [by_name[name] for name in op.inputs if name in by_name]
+    if layers:
+        state += list(rng.normal(size=(2, batch, h) if layers == 1 else (2, layers, batch, h)))
+    inputs = [rng.normal(size=(steps, batch, i)), *state, *controller, *weights[1 : None if biases else 4]]
+    hypothesis.note(f"{[x.shape for x in inputs]}, weights of {size}, blank {blank}, {convention}")
     return inputs, rng.integers(0, steps + 1, size=batch) if lengths else None, convention
 
 
@@ -81,7 +88,7 @@ def called(function, inputs, lengths, convention, bypass_keep=None, bypass_rate=
     return function(*inputs, *missing, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
 
 
-STATED = {f: op.inputs.index("lengths") for op in (dnc_lstm, dnc_feedforward) for f in (op, op.equals)}
+STATED = {f: op.inputs.index("lengths") for op in OPS for f in (op, op.equals)}
 
 
 def outcome(function, inputs, *rest, **dropped):
@@ -168,15 +175,15 @@ def test_a_sequence_in_two_chunks_is_the_sequence(op, data):
 def test_each_sequence_of_a_batch_is_run_to_its_own_end(op, data):
     """Alone and cut there it gives the same; what stands behind its end is not read, even if it is NaN."""
     (x, *rest), lengths, convention = data.draw(sequences(op, lengths=True, apart=True))
-    states = STATE[op.name]
+    states, of_one = STATE[op.name], partial(one_of_the_batch, op)
     spoilt = np.where(np.arange(len(x))[:, None, None] < lengths[:, None], x, np.nan)
     found = outcome(op, [x, *rest], lengths, convention)
     equal(outcome(op, [spoilt, *rest], lengths, convention), found)
     out, dx = found[: 1 + states], found[1 + states]
     for b, length in enumerate(lengths):
-        here = [x[:length, b : b + 1], *[s[b : b + 1] for s in rest[:states]], *rest[states:]]
+        here = [x[:length, b : b + 1], *of_one(rest[:states], b), *rest[states:]]
         alone = called(op, here, None, convention)
-        close([out[0][:length, b : b + 1], *[s[b : b + 1] for s in out[1:]]], alone)
+        close([out[0][:length, b : b + 1], *of_one(out[1:], b)], alone)
         assert (out[0][length:, b] == 0).all() and (dx[length:, b] == 0).all()
 
 
@@ -191,6 +198,29 @@ def test_weightings_stay_below_the_simplex_and_usage_between_its_ends(op, data):
     link = last.last_link
     assert (link >= -1e-12).all() and (np.diagonal(link, axis1=-2, axis2=-1) == 0).all()
     assert (link.sum(-1) <= 1 + 1e-12).all() and (link.sum(-2) <= 1 + 1e-12).all()
+
+
+def one_of_the_batch(op, state, b):
+    """The state of one sequence; that of a stack has an axis of layers before the batch's."""
+    layered = 2 if op is dnc_lstm_stack else 0
+    return [part[b : b + 1] for part in state[: len(state) - layered]] + [
+        part[:, b : b + 1] for part in state[len(state) - layered :]
+    ]
+
+
+@machines
+@seldom
+@given(data=st.data())
+def test_the_adjoint_identity_holds_through_forty_steps(op, data):
+    """<u, J v> = <J^T u, v> within 256 eps of what is summed up, J v by a complex step."""
+    inputs, lengths, convention = data.draw(sequences(op, apart=True, steps=40, sizes=(0.1, 0.5, 1.0)))
+    convention = convention | {"stop_write_gradient": False}  # or it is not the derivative, on purpose
+    function = lambda *inputs: tuple(called(op, inputs, lengths, convention))
+    out, pullback = vjp(function, *inputs)
+    u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
+    grads, pushed = pullback(*u), complex_step(function, inputs, v)
+    summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
+    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * np.finfo(float).eps * summed
 
 
 def close(found, truth, tolerance=1e-12):

@@ -7,7 +7,6 @@ axis is contiguous.
 from types import SimpleNamespace
 
 from ..backend import array_module, stable_argsort
-from . import _controller as controller
 
 
 def forward_buffers(new, s):
@@ -16,7 +15,7 @@ def forward_buffers(new, s):
     reaches, pad = s.reaches(), s.pad()
 
     f = SimpleNamespace(
-        **vars(controller.forward_buffers(new, s)),
+        **vars(s.controller.forward_buffers(new, s)),
         raw=new(t, b, s.emitted()["modes"].stop),  # the interface before squashing
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
@@ -82,7 +81,7 @@ def forward_buffers(new, s):
 def _views(f, s, t, reaches):
     b, w, n, r = s.batch, s.width, s.rows, s.reads
     raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
-    v = controller.forward_views(f, s, t)
+    v = s.controller.forward_views(f, s, t)
     v.raw, v.emitted, v.reads = raw, f.emitted[t], f.carried[t + 1][:, : s.features].reshape(b, r, w)
     v.raw_words = raw[:, emitted["words"]]
     v.words = f.words[t] if s.convention.keys == "tanh" else v.raw_words

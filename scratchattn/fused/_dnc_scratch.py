@@ -2,14 +2,12 @@
 
 from types import SimpleNamespace
 
-from . import _controller as controller
-
 
 def backward_buffers(new, s):
     """What a pullback needs while it runs."""
     t, b, r, n, w, p = s.steps, s.batch, s.reads, s.rows, s.width, s.blocks()["modes"].stop
     g = SimpleNamespace(
-        **vars(controller.backward_buffers(new, s)),
+        **vars(s.controller.backward_buffers(new, s)),
         draw=new(t, b, p),
         head_slopes=new(t, b, p),
         key_pull=new(t, b, r + 1),  # one over the square of a key's length
@@ -17,7 +15,7 @@ def backward_buffers(new, s):
         freeing=new(t, b, r, n),  # d usage by each factor of what is kept, by what is freed
         by_writing=new(t, b, n),  # d usage by the write weighting
         by_usage=new(t, b, n),
-        back_to_hidden=new(p, s.units),  # transposed weights
+        back_to_hidden=new(p, s.shown),  # transposed weights
         dproduct_and_memory=new(b, 2 * w, n),
         dusage=new(b, n),
         dlink=new(b, n, n),
@@ -42,7 +40,7 @@ def backward_buffers(new, s):
         over_links=new(b, n, n),
         over_modes=new(3, b, r),
         over_keys=new(b, r + 1, w),
-        over_units=new(b, s.units),
+        over_hidden=new(b, s.shown),
         mean_of_modes=new(1, b, r),
         mean=new(b, r + 1, 1),
         pull=new(b, r + 1, 1),
@@ -86,7 +84,7 @@ def backward_buffers(new, s):
 
 def _views(g, s, t):
     b, r, w, c, draw = s.batch, s.reads, s.width, s.blocks(), g.draw[t]
-    d = controller.backward_views(g, s, t)
+    d = s.controller.backward_views(g, s, t)
     d.draw, d.head_slopes = draw, g.head_slopes[t]
     d.dkeys, d.dstrength = draw[:, c["keys"]].reshape(b, r + 1, w), draw[:, c["strength"]]
     d.key_pull = g.key_pull[t]

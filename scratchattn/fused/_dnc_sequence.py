@@ -10,11 +10,11 @@ from ..backend import array_module
 from ..buffers import lease
 from ..nn.dnc_convention import convention_of
 from ..twins import twins
-from . import _controller as controller
 from . import _dnc_reading as reading
 from . import _dnc_writing as writing
 from ._dnc_buffers import forward_buffers
 from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
+from ._dnc_layer import over_steps
 from ._dnc_scratch import backward_buffers
 from ._dnc_sizes import sizes_of
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
@@ -41,6 +41,7 @@ class Weights(NamedTuple):
     read_output_weights: Any
     interface_bias: Any = None
     output_bias: Any = None
+    below_weights: Any = None  # of a stack; then what is the controller's has one more axis, of layers
 
 
 def forward(x, state, weights, lengths, bypass_keep, *, bypass_rate, **convention):
@@ -52,16 +53,14 @@ def forward(x, state, weights, lengths, bypass_keep, *, bypass_rate, **conventio
     x = until_their_ends(xp, running, x)
     held = lease(forward_buffers, x, sizes)
     f = held.buffers
-    recurrent, output = controller.carried_weights(xp, weights, sizes), _output_weights(xp, weights)
-    recurrent_weights = controller.negated(xp, recurrent, sizes)
+    controller, output = sizes.controller, _output_weights(xp, weights)
     interface_weights = emitting_weights(xp, *_with_bias(xp, weights), sizes)
-    xp.matmul(x, controller.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
-    f.sums += controller.negated(xp, weights.bias, sizes)
+    carried_weights = controller.prepare(xp, x, weights, f, sizes)
     _start(f, state, sizes)
     writing.lengths(xp, f.memory[0], f, f.inverse[0], sizes)
     with tw.quiet():
         for t, v in enumerate(f.views):
-            controller.step(xp, tw, v, f, recurrent_weights, sizes)
+            controller.step(xp, tw, v, f, carried_weights, sizes)
             xp.matmul(v.hidden_and_one, interface_weights, out=v.emitted)
             squash(xp, tw, v, f, sizes)
             writing.retain_and_use(xp, v, f)
@@ -75,7 +74,7 @@ def forward(x, state, weights, lengths, bypass_keep, *, bypass_rate, **conventio
     if weights.output_bias is not None:
         outputs += weights.output_bias
     outputs = until_their_ends(xp, running, outputs)
-    return (outputs, *_last(f, sizes)), (held, x, weights, recurrent, output, sizes, running, bypass)
+    return (outputs, *_last(f, sizes)), (held, x, weights, output, sizes, running, bypass)
 
 
 def _seen(xp, f, bypass, sizes):
@@ -91,9 +90,7 @@ def _start(f, state, sizes):
     """The state before step 0 into the buffers."""
     features = sizes.features
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
-    f.carried[0, :, features:-1] = state.hidden if sizes.recurrent else 0  # kept by a sequence of no steps
-    if sizes.recurrent:
-        f.cell[0] = state.cell
+    sizes.controller.start(f, state, sizes)
     f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link[:, 0]
     f.preceding[0, :, :1], f.written[0, :, :1] = state.precedence, state.write_weightings
     f.reading[0] = state.read_weightings
@@ -101,18 +98,18 @@ def _start(f, state, sizes):
 
 def _last(f, sizes):
     """The state after the last step, none of it leased memory."""
-    carried, features = f.carried[-1], sizes.features
-    units = [carried[:, features:-1], f.cell[-1]] if sizes.recurrent else []
     last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.preceding[-1][:, :1]]
-    reads = carried[:, :features].reshape(sizes.batch, sizes.reads, sizes.width)
-    return [a + 0 for a in (*last, f.written[-1][:, :1], f.reading[-1], reads, *units)]
+    reads = f.carried[-1][:, : sizes.features].reshape(sizes.batch, sizes.reads, sizes.width)
+    return [
+        a + 0 for a in (*last, f.written[-1][:, :1], f.reading[-1], reads, *sizes.controller.last(f, sizes))
+    ]
 
 
 def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
-    held, x, weights, recurrent, output, sizes, running, (keep, share) = saved
+    held, x, weights, output, sizes, running, (keep, share) = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
-    chosen, scratch = sizes.convention, lease(backward_buffers, x, sizes)
+    chosen, controller, scratch = sizes.convention, sizes.controller, lease(backward_buffers, x, sizes)
     g = scratch.buffers
     doutputs = until_their_ends(xp, running, doutputs)
     with tw.quiet():
@@ -121,12 +118,9 @@ def backward(saved, doutputs, dlast):
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(output))
     if keep is not None:
         dfeatures[:, :, features:] = xp.where(keep, dfeatures[:, :, features:], 0) / share
-    g.back_to_carried[...] = xp.matrix_transpose(recurrent)
+    controller.prepare_back(xp, weights, dlast, g, sizes)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
-    g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
-    if sizes.recurrent:
-        g.dcell[...] = dlast.cell
     g.dmemory[...], g.dusage[...], g.dlink[...] = dlast.memory.swapaxes(1, 2), dlast.usage, dlast.link[:, 0]
     g.dprecedence[...], g.dwriting[...] = dlast.precedence, dlast.write_weightings
     g.dreading[...] = dlast.read_weightings
@@ -143,9 +137,8 @@ def backward(saved, doutputs, dlast):
         writing.allocate_back(xp, v, g, chosen.allocation_eps)
         writing.retain_and_use_back(xp, tw, v, d, g, chosen)
         squash_back(xp, tw, v, d, g, sizes)
-        g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_units)
+        g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_hidden)
         controller.step_back(xp, v, d, g, sizes)
-        xp.matmul(d.dsums, g.back_to_carried, out=g.dcarried_by_sums)
         bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
     reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g, sizes)
@@ -154,27 +147,19 @@ def backward(saved, doutputs, dlast):
 
 def _gradients(xp, f, g, x, weights, doutputs, bypass, sizes):
     """Weight gradients, one product each over all steps; none of them is leased memory."""
-    features, rows = sizes.features, sizes.steps * sizes.batch
-
-    def product(a, b):
-        a, b = a.reshape(rows, a.shape[-1]), b.reshape(rows, b.shape[-1])
-        return xp.matmul(xp.matrix_transpose(a), b)
-
-    dinterface = out_of_order(xp, product(f.carried[1:, :, features:], g.draw), sizes)  # last row: bias's
-    doutput = product(_seen(xp, f, bypass, sizes), doutputs)
-    dcontrol = product(f.carried[:-1], g.dsums)
+    features = sizes.features
+    dinterface = over_steps(xp, f.carried[1:, :, features:], g.draw)
+    dinterface = out_of_order(xp, dinterface, sizes)  # the last row is the bias's
+    doutput = over_steps(xp, _seen(xp, f, bypass, sizes), doutputs)
+    dx, dcontroller, units = sizes.controller.gradients(xp, x, weights, f, g, sizes)
     dweights = Weights(
-        xp.concat([product(x, g.dsums), dcontrol[:features]], axis=0),
-        dcontrol[features:-1] + 0 if sizes.recurrent else None,
-        dcontrol[-1] + 0,
-        dinterface[:-1] + 0,
-        doutput[features:-1] + 0,
-        doutput[:features] + 0,
-        None if weights.interface_bias is None else dinterface[-1] + 0,
-        None if weights.output_bias is None else doutput[-1] + 0,
+        **dcontroller,
+        interface_weights=dinterface[:-1] + 0,
+        output_weights=doutput[features:-1] + 0,
+        read_output_weights=doutput[:features] + 0,
+        interface_bias=None if weights.interface_bias is None else dinterface[-1] + 0,
+        output_bias=None if weights.output_bias is None else doutput[-1] + 0,
     )
-    dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
-    units = (g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None)
     dstate = State(
         g.dmemory.swapaxes(1, 2) + 0, g.dusage + 0, g.dlink[:, None] + 0, g.dprecedence + 0, g.dwriting + 0,
         g.dreading + 0, g.dreads + 0, *units,

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from ..nn.dnc_convention import DNCConvention
 from ..nn.dnc_interface import interface_shapes
+from . import _dnc_layer as layer
+from . import _dnc_stack as stack
 
 _RUNS = {
     "keys": ("read_keys", "write_keys"),
@@ -32,8 +34,11 @@ class Sizes(NamedTuple):
     rows: int
     reads: int
     outputs: int
-    recurrent: bool  # an LSTM, or one tanh layer
+    layers: int  # LSTMs of ``units`` each; 0: one tanh layer
     convention: DNCConvention
+    recurrent = property(lambda self: self.layers > 0)
+    shown = property(lambda self: max(self.layers, 1) * self.units)  # hidden units of all layers
+    controller = property(lambda self: stack if self.layers > 1 else layer)
     heads = property(lambda self: self.reads + 1)  # the write head comes last
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
@@ -119,19 +124,22 @@ def sizes_of(x, state, weights, convention):
     if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
         raise ValueError(f"dnc: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
     (t, b, i), (_, n, w), (_, r, _) = x.shape, state.memory.shape, state.reads.shape
-    (h, columns), writers = weights.interface_weights.shape, state.link.shape[1]
+    columns, writers = weights.interface_weights.shape[1], state.link.shape[1]
     if writers != 1 or r < 1 or n < 1:
         raise ValueError(
             f"dnc: one write head, at least one read head and one row expected, got {writers}, {r} and {n}"
         )
     for name, rows, expected in (
-        ("input_weights", weights.input_weights.shape[0], i + r * w),
+        ("input_weights", weights.input_weights.shape[-2], i + r * w),
         ("read_output_weights", weights.read_output_weights.shape[0], r * w),
     ):
         if rows != expected:
             raise ValueError(f"dnc: {name} must have {expected} rows, got {rows}")
-    outputs, recurrent = weights.output_weights.shape[1], weights.hidden_weights is not None
-    sizes = Sizes(t, b, i, h, w, n, r, outputs, recurrent, convention)
+    units, outputs = weights.bias.shape[-1], weights.output_weights.shape[1]
+    layers = 0
+    if weights.hidden_weights is not None:
+        units, layers = units // 4, 1 if weights.hidden_weights.ndim == 2 else weights.hidden_weights.shape[0]
+    sizes = Sizes(t, b, i, units, w, n, r, outputs, layers, convention)
     expected = sizes.blocks()["modes"].stop
     if columns != expected:
         raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")

@@ -34,15 +34,14 @@ Source: ``nn/dnc_cell.py``.
 """
 
 import inspect
+from functools import partial
 
-import numpy as np
-
-from ..backend import array_module
-from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence, dnc_shapes
+from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence
 from ..nn.dnc_controller import tanh_layer
 from ..nn.dnc_convention import PARTS, DNCConvention
-from ..op import Case, Detached, Op, register
+from ..op import Op, register
 from ..refusals import refuse_no_rate
+from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
 
 PARAMS = (
@@ -51,16 +50,16 @@ PARAMS = (
     *("stop_write_gradient", "clip_interface"),
 )
 """The fields of DNCConvention that are keywords of the ops here."""
-_IRRELEVANT = ("simulated_gate", "input_skips", "shown_layers")  # to one write head and one layer
 
 
-def runs(convention):
-    """Whether the ops here follow this DNCConvention, with one write head and one layer."""
+def runs(convention, layers=1):
+    """Whether the ops here, and ``dnc_stack``, follow this DNCConvention, with one write head."""
     chosen, default = vars(convention), vars(DNCConvention())
-    return all(chosen[name] == default[name] for name in default if name not in PARAMS + _IRRELEVANT)
+    irrelevant = ("simulated_gate", *(("input_skips", "shown_layers") if layers == 1 else ()))
+    return all(chosen[name] == default[name] for name in default if name not in PARAMS + irrelevant)
 
 
-def _with_params(function):
+def with_params(function):
     """Show ``PARAMS``, with the defaults of DNCConvention, as the keywords that ``**convention`` takes."""
     shown, defaults = inspect.signature(function), vars(DNCConvention())
     *others, _ = shown.parameters.values()
@@ -70,7 +69,7 @@ def _with_params(function):
     return function
 
 
-@_with_params
+@with_params
 def dnc_lstm_forward(
     x, memory, usage, link, precedence, write_weightings, read_weightings, reads, hidden, cell,
     input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
@@ -98,10 +97,10 @@ def dnc_lstm_forward(
 
 def dnc_lstm_backward(saved, douts):
     dx, dstate, dweights = backward(saved, douts[0], State(*douts[1:]))
-    return (dx, *dstate, *dweights)
+    return (dx, *dstate, *dweights[:8])
 
 
-@_with_params
+@with_params
 def dnc_feedforward_forward(
     x, memory, usage, link, precedence, write_weightings, read_weightings, reads,
     input_weights, bias, interface_weights, output_weights, read_output_weights,
@@ -122,7 +121,7 @@ def dnc_feedforward_forward(
 
 def dnc_feedforward_backward(saved, douts):
     dx, dstate, dweights = backward(saved, douts[0], State(*douts[1:]))
-    return (dx, *dstate[:7], dweights.input_weights, *dweights[2:])
+    return (dx, *dstate[:7], dweights.input_weights, *dweights[2:8])
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -147,7 +146,7 @@ def dnc_lstm_composed(x, *rest, **how):
     weights = Weights(*rest[9:17])
     layers = ((weights.input_weights, weights.hidden_weights, weights.bias),)
     state = DNCState(*state, ((hidden, cell),))
-    outputs, last = dnc_sequence(x, state, DNCWeights(layers, *weights[3:]), *rest[17:], **how)
+    outputs, last = dnc_sequence(x, state, DNCWeights(layers, *weights[3:8]), *rest[17:], **how)
     return (outputs, *last[:7], *last.controller[0])
 
 
@@ -158,89 +157,31 @@ def dnc_feedforward_composed(x, *rest, **how):
     return (outputs, *last[:7])
 
 
-def _writes_held(forward, states):
-    """``Detached`` of a DNC: a write weighting that a state hands on serves nothing but the usage."""
-
-    def in_steps(x, rest, held, convention):
-        state, weights, (lengths, keep) = rest[:states], rest[states:-2], rest[-2:]
-        outputs, writes = [], []
-        for t in range(x.shape[0]):
-            writes.append(state[4])
-            state = (*state[:4], state[4] if held is None else held[t], *state[5:])
-            left = None if lengths is None else lengths - t
-            shown = None if keep is None else keep[t : t + 1]
-            (y, *state), _ = forward(x[t : t + 1], *state, *weights, left, shown, **convention)
-            outputs.append(y)
-        return (array_module(x).concat(outputs, axis=0), *state), tuple(writes)
-
-    def stopped(x, *rest, **convention):
-        return in_steps(x, rest, None, convention)[1] if convention.get("stop_write_gradient") else ()
-
-    def with_writes_held(x, *rest, **convention):
-        end = len(rest) - x.shape[0]
-        return in_steps(x, rest[:end], rest[end:], convention)[0]
-
-    return Detached(stopped, with_writes_held)
-
-
-def _margin(composed, params, x, *rest):
-    """How far inputs may surely move before two rows of one memory swap: a share of the smallest gap."""
-    usages = [np.sort(composed(x[: t + 1], *rest, **params)[2]) for t in range(len(x))]
-    return min(float((u[:, 1:] - u[:, :-1]).min(initial=1.0)) for u in usages) / 50
-
-
-def _cases(controller):
-    recurrent = controller == "lstm"
-
-    def case(
-        rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, size=1.0, alike=False, biases=True,
-        lengths=None, bypass_rate=None, margin=None, params=None, **facts,
-    ):  # fmt: skip
-        params = params or {}
-        added = {name: params[name] for name in ("masked", "sharpen_links") if name in params}
-        shapes = dnc_shapes(i, o, h, 1 if recurrent else 0, w, r, biases=biases, **added)
-        named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
-        on_rows = [0.9 * rng.dirichlet(np.ones(n), size=(b, heads)) for heads in (1, 1, r)]
-        link = 0.9 * rng.dirichlet(np.ones(n), size=(b, 1, n)) / n * (1 - np.eye(n))
-        usage = (rng.random((b, n)).argsort(axis=-1) + rng.uniform(0.3, 0.7, size=(b, n))) / n
-        state = [rng.normal(size=(b, n, w)), usage, link, *on_rows, rng.normal(size=(b, r, w))]
-        if alike:  # to the bit, also beside the square of a complex step: powers of two
-            state[1], state[4], state[5] = 0 * state[1], 0 * state[4] + 0.25, 0 * state[5] + 0.125
-        units = list(rng.normal(size=(2, b, h))) if recurrent else []
-        x, lengths = rng.normal(size=(t, b, i)), None if lengths is None else np.array(lengths)
-        biased = [named.get(name) for name in ("interface_bias", "output_bias")]
-        weights = [a for name, a in named.items() if name not in ("interface_bias", "output_bias")]
-        inputs = (x, *state, *units, *weights, *biased, lengths)
-        composed = dnc_lstm_composed if recurrent else dnc_feedforward_composed
-        margin = _margin(composed, params, *inputs) if margin is None else margin
-        keep = None if bypass_rate is None else rng.random((t, b, h)) >= bypass_rate
-        params = params if bypass_rate is None else params | {"bypass_rate": bypass_rate}
-        return Case(label, (*inputs, keep), params, margin=margin, **facts)
-
+def _cases(composed, layers):
     def cases(rng):
-        few = {"i": 1, "h": 1}
-        yield case(rng, "one step, one row", **few, t=1, n=1, zero_gradient=("link",))
-        yield case(rng, "two steps, two sequences", b=2, h=1)
-        yield case(rng, "six rows", n=6, w=1, h=1)
-        yield case(rng, "all rows tie at the first step", alike=True, t=3, margin=0)
-        yield case(rng, "saturated", t=3, n=2, size=4.0)
+        case, few = partial(drawn, composed, layers, rng), {"i": 1, "h": 1}
+        yield case("one step, one row", **few, t=1, n=1, zero_gradient=("link",))
+        yield case("two steps, two sequences", b=2, h=1)
+        yield case("six rows", n=6, w=1, h=1)
+        yield case("all rows tie at the first step", alike=True, t=3, margin=0)
+        yield case("saturated", t=3, n=2, size=4.0)
         lengths = {"t": 3, "b": 3, "lengths": (1, 3, 0)}
-        yield case(rng, "lengths, one of them zero, units dropped", **lengths, w=1, h=2, n=2, bypass_rate=0.4)
-        yield case(rng, "three read heads, what is freed is erased", **few, r=3, n=2, w=1, params=DEALLOCATE)
-        yield case(rng, "masked, without biases", **few, biases=False, params={"masked": True})
-        yield case(rng, "memory masked, links sharpened", **few, t=3, n=2, params=MASKED_AND_SHARPENED)
-        yield case(rng, "csordas", **few, params=CSORDAS, zero_gradient=("write_weightings",))
-        yield case(rng, "other squashing, order of modes, lengths", **few, params=OTHERS)
+        yield case("lengths, one of them zero, units dropped", **lengths, w=1, h=2, n=2, bypass_rate=0.4)
+        yield case("three read heads, what is freed is erased", **few, r=3, n=2, w=1, params=DEALLOCATE)
+        yield case("masked, without biases", **few, biases=False, params={"masked": True})
+        yield case("memory masked, links sharpened", **few, t=3, n=2, params=MASKED_AND_SHARPENED)
+        yield case("csordas", **few, params=CSORDAS, zero_gradient=("write_weightings",))
+        yield case("other squashing, order of modes, lengths", **few, params=OTHERS)
 
     return cases
 
 
-_STATE = (
+STATE = (
     "memory(b,n,w), usage(b,n), link(b,k,n,n), precedence(b,k,n), write_weightings(b,k,n), "
     "read_weightings(b,r,n), reads(b,r,w)"
 )
-_LAST = ", ".join(f"last_{part}" for part in _STATE.split(", "))
-_HEADS = (
+LAST = ", ".join(f"last_{part}" for part in STATE.split(", "))
+HEADS = (
     "interface_weights(h,p), output_weights(h,o), read_output_weights(f,o), interface_bias?(p), "
     "output_bias?(o), lengths?!(b), bypass_keep?!(t,b,h)"
 )
@@ -248,13 +189,13 @@ _HEADS = (
 dnc_lstm = register(
     Op(
         name="dnc_lstm",
-        signature=f"x(t,b,i), {_STATE}, hidden(b,h), cell(b,h), input_weights(c,4h), hidden_weights(h,4h), "
-        f"bias(4h), {_HEADS} -> outputs(t,b,o), {_LAST}, last_hidden(b,h), last_cell(b,h)",
+        signature=f"x(t,b,i), {STATE}, hidden(b,h), cell(b,h), input_weights(c,4h), hidden_weights(h,4h), "
+        f"bias(4h), {HEADS} -> outputs(t,b,o), {LAST}, last_hidden(b,h), last_cell(b,h)",
         forward=dnc_lstm_forward,
         backward=dnc_lstm_backward,
         equals=dnc_lstm_composed,
-        detached=_writes_held(dnc_lstm_forward, 9),
-        cases=_cases("lstm"),
+        detached=writes_held(dnc_lstm_forward, 9),
+        cases=_cases(dnc_lstm_composed, 1),
         passive={"lengths": "integer", "bypass_keep": "boolean"},
         source="Nature 538 (2016) 471, Methods",
     )
@@ -263,12 +204,12 @@ dnc_lstm = register(
 dnc_feedforward = register(
     Op(
         name="dnc_feedforward",
-        signature=f"x(t,b,i), {_STATE}, input_weights(c,h), bias(h), {_HEADS} -> outputs(t,b,o), {_LAST}",
+        signature=f"x(t,b,i), {STATE}, input_weights(c,h), bias(h), {HEADS} -> outputs(t,b,o), {LAST}",
         forward=dnc_feedforward_forward,
         backward=dnc_feedforward_backward,
         equals=dnc_feedforward_composed,
-        detached=_writes_held(dnc_feedforward_forward, 7),
-        cases=_cases("feedforward"),
+        detached=writes_held(dnc_feedforward_forward, 7),
+        cases=_cases(dnc_feedforward_composed, 0),
         passive={"lengths": "integer", "bypass_keep": "boolean"},
         source="Nature 538 (2016) 471, Methods",
     )

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from .. import backend
 from ..conventions import preset
 from ..fused.dnc import PARAMS, dnc_feedforward, dnc_lstm, runs
+from ..fused.dnc_stack import dnc_lstm_stack
 from ..nn.dnc_cell import (
     DNCState,
     dnc_sequence,
@@ -40,10 +41,11 @@ from ..nn.dnc_cell import (
     dnc_told,
     dnc_weights,
 )
-from ..nn.dnc_controller import lstm_stack, tanh_layer
+from ..nn.dnc_controller import lstm_stack, over_layers, tanh_layer
 from ..nn.dnc_convention import convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..ops.choice import where
+from ..ops.shaping import stack, unstack
 from ..refusals import check_settings, refuse_no_rate
 from .dnc_start import DNCStart
 from .weights import params_of, uniform_weights
@@ -81,8 +83,8 @@ class DNC:
     biases: bool = True
     """The interface and the outputs have biases."""
     engine: str = "auto"
-    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one layer,
-    one write head and a convention that ``fused/dnc.py`` follows, else "reference", which alone runs all."""
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one write
+    head and a convention that ``fused/dnc.py`` follows, else "reference", which alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0
@@ -98,7 +100,7 @@ class DNC:
 
     def __post_init__(self):
         known = self.convention in DNC_NAMES  # else refused below
-        fusible = known and runs(self.cell) and self.layers == self.write_heads == 1
+        fusible = known and runs(self.cell, self.layers) and self.write_heads == 1
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
@@ -112,8 +114,8 @@ class DNC:
             raise ValueError(f"DNC: layers must be 1 for a feed-forward controller, got {self.layers}")
         if self.engine == "fused" and not fusible:
             raise ValueError(
-                f"DNC: {self.layers} layer(s), {self.write_heads} write head(s) and the convention "
-                f"{self.convention} run by engine='reference' only, got engine='fused'"
+                f"DNC: {self.write_heads} write head(s) and the convention {self.convention} run by "
+                "engine='reference' only, got engine='fused'"
             )
 
     @property
@@ -179,6 +181,11 @@ class DNC:
         *state, units = state
         rest, settings = (*w[1:], lengths, keep), dnc_settings(self.convention)
         how = {"bypass_rate": rate} | {name: settings[name] for name in PARAMS if name in settings}
+        if self.layers > 1:
+            layers = over_layers(w.controller, self.inputs + self.read_heads * self.width)
+            units = (stack(*parts) for parts in zip(*units))
+            outputs, *last, hidden, cell = dnc_lstm_stack(xs, *state, *units, *layers, *rest, **how)
+            return outputs, DNCState(*last, tuple(zip(unstack(hidden), unstack(cell))))
         if self.controller == "lstm":
             outputs, *last, hidden, cell = dnc_lstm(xs, *state, *units[0], *w.controller[0], *rest, **how)
             return outputs, DNCState(*last, ((hidden, cell),))

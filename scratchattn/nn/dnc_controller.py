@@ -12,7 +12,7 @@ from ..ops.axes import expand_dims, squeeze
 from ..ops.choice import clip
 from ..ops.exponential import tanh
 from ..ops.lstm_cell import lstm_cell
-from ..ops.shaping import concat
+from ..ops.shaping import concat, stack
 
 
 def lstm_stack(chi, state, layers, *, input_skips=True, shown_layers="all"):
@@ -29,6 +29,16 @@ def lstm_stack(chi, state, layers, *, input_skips=True, shown_layers="all"):
         new_state.append((squeeze(hidden, axis=-2), squeeze(cell, axis=-2)))
     shown = shown if shown_layers == "all" else shown[-1:]
     return squeeze(concat(*shown, axis=-1), axis=-2), tuple(new_state)
+
+
+def over_layers(layers, seen):
+    """Input, below and hidden weights and bias, each in one array over layers, of those of every layer.
+
+    ``seen``: how many rows of the input weights are not the layer below's.
+    """
+    inputs, hidden_weights, biases = zip(*layers)
+    below = stack(*[weights[seen:] for weights in inputs[1:]])
+    return stack(*[weights[:seen] for weights in inputs]), below, stack(*hidden_weights), stack(*biases)
 
 
 def tanh_layer(chi, state, weights):
