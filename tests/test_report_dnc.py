@@ -204,6 +204,23 @@ def _paint(weights):
     return colours.paint(np.clip(weights.astype(float), 0, 1))
 
 
+def test_of_many_steps_some_links_are_kept_and_named(monkeypatch):
+    monkeypatch.setattr(dnc_access, "MOST", 3)
+    model, params = machine("plain")
+    seen = dnc_access.dnc_access(model, params, TASK, 4, seed=2)
+    _, _, states = stepped(model, params, 4, 2)
+    assert seen.told.link_steps.tolist() == [0, 3, 6] and len(seen.told.precedence) == 9
+    for link, step in zip(seen.told.link, seen.told.link_steps, strict=True):
+        assert np.array_equal(link, states[step + 1].link[0])
+    links = dnc_pictures._links(seen, list("abcdefghi"), np.arange(7))
+    assert [label for label, _ in links.frames] == ["0", "3", "6"] and links.start == 1
+    assert "One in 3 steps is shown." in links.caption
+    for (_, drawing), name, step in zip(links.frames, "adg", (0, 3, 6)):
+        assert f"links after step {name}" in drawing.title
+        last = [mark.pixels for mark in drawing.marks if hasattr(mark, "pixels")][2]
+        assert np.array_equal(last[:, 0], _paint(seen.told.precedence[step, 0]))
+
+
 def test_every_head_gate_and_mode_has_its_name():
     model, params = machine("layers")
     seen = dnc_access.dnc_access(model, params, TASK, 4, seed=2)

@@ -224,6 +224,7 @@ def test_every_line_and_every_answer_is_on_the_page(name):
     for question in asked:
         assert f"{question.number} {question.text} {' '.join(question.answer)}" in told
     assert ("the lines that support the answer" in told) == reads
+    assert ("memory after step 0, " in told) == reads
     assert ("What is read for an answer" in told) == ("Word by word" in told) == reads
     assert "One copy" not in told and not any(label.startswith("targets") for label in drawn)
     rng = np.random.default_rng([4, 30_000])

@@ -31,7 +31,7 @@ from .memory_pictures import (
 )
 from .plots import curve
 from .recording import drawn_sequence
-from .story_pictures import opening, text
+from .story_pictures import opening, step_names, text
 
 
 def dnc_pictures(model, params, task, rng):
@@ -53,7 +53,7 @@ def dnc_sections(model, params, task, seen):
     numbers = [array for array in told._replace(link=None, link_steps=None) if array is not None]
     if (nothing := broken(seen, *seen[8:-1], *numbers)) is not None:
         return nothing
-    rows, cropped = _cropped(seen)
+    (rows, cropped), names = _cropped(seen), step_names(seen, task)
     named = ["usage", *heads_of(model)]
     legend = ", ".join(f"{i} is {'the ' * (i == 0)}{name}" for i, name in enumerate(named))
     columns = np.concatenate([told.usage[:, None], seen.read_weightings, seen.write_weightings], axis=1)
@@ -64,8 +64,8 @@ def dnc_sections(model, params, task, seen):
         html.Section("Where the heads look", looks),
         html.Section("Which rows are free", figures(_allocation_panels(seen, rows))),
         html.Section("How the heads read", [_modes_in_words(seen), *_reading(seen)]),
-        html.Section("The links", [_links(seen, rows)]),
-        memory_section(seen, rows, columns.transpose(0, 2, 1), f"column {legend}"),
+        html.Section("The links", [_links(seen, names, rows)]),
+        memory_section(seen, names, rows, columns.transpose(0, 2, 1), f"column {legend}"),
         doubts(model, seen),
     ]
 
@@ -170,7 +170,7 @@ def _reading(seen):
             yield html.Figure(drawn, meant)
 
 
-def _links(seen, rows):
+def _links(seen, names, rows):
     """A slider: the links of each write head after a step, and beside them the precedence."""
     told, writers = seen.told, seen.write_weightings.shape[1]
     link = told.link[:, :, rows][:, :, :, rows]
@@ -181,7 +181,7 @@ def _links(seen, rows):
         for i in range(writers):
             head = f", write head {i}" * (writers > 1)
             links = heat_map(
-                link[f, i], title=f"links after step {step}{head}", x_label="written just before",
+                link[f, i], title=f"links after step {names[step]}{head}", x_label="written just before",
                 y_label="row", low=0, high=1, row_names=rows, column_names=rows, width=270,
                 cell=(cell, cell),
             )  # fmt: skip

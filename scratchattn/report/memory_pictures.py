@@ -90,10 +90,10 @@ def draw_sheet(seen, panels):
     return sheet([answer_panels(seen), *[panels[i : i + 3] for i in range(0, len(panels), 3)]], told(seen))
 
 
-def memory_section(seen, rows, columns, legend):
+def memory_section(seen, names, rows, columns, legend):
     """The section with the memory through time: after each step its ``rows``, and ``columns`` beside them.
 
-    ``columns`` (t, n, c): what lies on each row, as the ``legend`` tells.
+    ``names``: of the steps.  ``columns`` (t, n, c): what lies on each row, as the ``legend`` tells.
     """
     memory = seen.memory[:, rows]
     low, high = min(0.0, float(memory.min())), float(memory.max())
@@ -102,7 +102,7 @@ def memory_section(seen, rows, columns, legend):
     frames = []
     for step in chosen:
         kept = heat_map(
-            memory[step], title=f"memory after step {step}", x_label="column", y_label="row",
+            memory[step], title=f"memory after step {names[step]}", x_label="column", y_label="row",
             low=low, high=high, row_names=rows, width=250, cell=(20, down),
         )  # fmt: skip
         weights = heat_map(

@@ -16,7 +16,7 @@ from .memory_pictures import doubts, engines, figures, head_panels, heads_of, me
 from .panels import drawn
 from .plots import curve
 from .recording import drawn_sequence, is_copy
-from .story_pictures import opening, text
+from .story_pictures import opening, step_names, text
 
 
 def ntm_pictures(model, params, task, rng):
@@ -43,7 +43,7 @@ def ntm_sections(model, params, task, seen):
     return [
         *opening(seen, task, _reads_last(model.cell)),
         html.Section("Where the heads look", _looks(model, params, task, seen, rows, legend)),
-        memory_section(seen, rows, heads.transpose(0, 2, 1), legend),
+        memory_section(seen, step_names(seen, task), rows, heads.transpose(0, 2, 1), legend),
         doubts(model, seen, shown),
     ]
 

@@ -43,6 +43,14 @@ def opening(seen, task, after=None):
     return sections
 
 
+def step_names(seen, task):
+    """What each step is called: its number, and in a story the word that is told at it."""
+    if seen.story is None:
+        return [str(step) for step in range(len(seen.inputs))]
+    words = story_told(seen, task).words
+    return [f"{step}, {word}" if word else str(step) for step, word in enumerate(words)]
+
+
 def text(seen, task, after=None, width=None):
     """The same as lines of text, none where there is no story; a star marks what supports an answer."""
     if seen.story is None:
