@@ -19,6 +19,12 @@ def on_the_simplex(x):
     return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
 
 
+def of_the_largest(weights, largest):
+    """All but the largest weights zero, and these over their sum."""
+    order = sorted(range(len(weights)), key=lambda i: -weights[i])[:largest]
+    return np.array([weights[i] / weights[order].sum() * (i in order) for i in range(len(weights))])
+
+
 def paper_step(x, state, weights, c):
     """One step of one sequence, in the order of the paper's Methods; c: a DNCConvention."""
     rows, width = state.memory.shape
@@ -74,11 +80,16 @@ def paper_step(x, state, weights, c):
         if mask is not None:
             memory, key = memory * mask, key * mask if c.mask_keys else key
         kk, mm = (key**2).sum(), (memory**2).sum(-1)
+        lengths, least = (np.sqrt(kk), np.sqrt(mm)), np.sqrt(c.eps)
         below = {
             "smoothed": np.sqrt((kk + c.eps) * (mm + c.eps)),
             "smoothed_added": np.sqrt((kk + c.eps) * (mm + c.eps)) + c.eps,
             "added": np.sqrt(kk * mm) + c.eps,
             "none": np.sqrt(kk * mm),
+            "smoothed_product": np.sqrt(kk * mm + c.eps),
+            "clamped_product": np.maximum(np.sqrt(kk * mm), c.eps),
+            "clamped": np.maximum(lengths[0], c.eps) * np.maximum(lengths[1], c.eps),
+            "normalised": np.maximum(lengths[0], least) * np.maximum(lengths[1], least),
         }[c.form]
         return on_the_simplex(strength * (memory @ key) / below)
 
@@ -109,10 +120,14 @@ def paper_step(x, state, weights, c):
     new_link, precedence = np.zeros_like(state.link), np.zeros_like(state.precedence)
     for h, w in enumerate(writing):
         old, last = state.link[h], state.precedence[h]
+        a, p = (
+            (of_the_largest(w, c.link_rows), of_the_largest(last, c.link_rows)) if c.link_rows else (w, last)
+        )
         for i in range(rows):
             for j in range(rows):
-                if i != j:
-                    new_link[h, i, j] = (1 - w[i] - w[j]) * old[i, j] + w[i] * last[j]
+                grown = (1 - a[i] - a[j]) * old[i, j] + a[i] * p[j]
+                if i != j and not (c.link_rows and grown < 1 / c.link_rows):
+                    new_link[h, i, j] = grown
         precedence[h] = (1 - w.sum()) * last + w
 
     def along(matrix, weights, power):

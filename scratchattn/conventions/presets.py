@@ -67,6 +67,15 @@ _ALL = (
         ),
     ),
     Preset(
+        "paper_sparse",
+        "Nature 538 (2016) 471, with the sparse linkage",
+        files=("Methods",),
+        variant="paper",
+        by_op={"dnc_linkage": "paper_sparse"},
+        dnc={},
+        not_covered=("its links take no less memory than the dense ones",),
+    ),
+    Preset(
         "pytorch_ntm",
         "loudinthecloud/pytorch-ntm",
         files=("ntm/memory.py", "ntm/head.py", "ntm/ntm.py", "ntm/aio.py"),

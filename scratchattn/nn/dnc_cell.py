@@ -239,7 +239,7 @@ def _step(x, state, weights, bypass_keep, bypass_rate, permutations, controller,
     left = state.memory * expand_dims(kept, axis=-1) if convention.deallocate else state.memory
     memory = memory_write(left, writing, said.erase, said.write_vectors)
 
-    link, precedence = dnc_linkage(state.link, state.precedence, writing)
+    link, precedence = dnc_linkage(state.link, state.precedence, writing, largest=convention.link_rows)
     onwards, back = along_the_links(link, state.read_weightings, said, convention)
     sought = said.read_keys, memory, said.read_strengths, said.read_masks
     content = content_weightings(*sought, convention)

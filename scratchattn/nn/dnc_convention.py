@@ -57,7 +57,7 @@ class DNCConvention:
     link_eps: float = 1e-6
     """Added to a weighting along the links before it is sharpened; a positive number."""
     link_rows: int = 0
-    """K of the paper's sparse linkage, see ``sparse_linkage``; 0: the dense one."""
+    """K of the paper's sparse linkage, see ``dnc_linkage``; 0: the dense one."""
     strength: str = "oneplus"
     """"oneplus", or "softplus" (DeepMind's own code, ixaxaar)."""
     softplus_threshold: float | None = None

@@ -11,6 +11,7 @@ from ..ops.activations import oneplus, softplus
 from ..ops.circular_shift import circular_shift
 from ..ops.cosine_addressing import cosine_addressing
 from ..ops.dnc_allocation import dnc_allocation
+from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
 from ..ops.dnc_usage import dnc_usage
 from ..ops.interpolation import interpolation
@@ -32,6 +33,7 @@ _DNC = {
     cosine_addressing: {name: name for name in ("form", "eps", "zero_gradient")},
     dnc_allocation: {"eps": "allocation_eps", "cumprod_gradient": "cumprod_gradient"},
     dnc_usage: {"stop_write_gradient": "stop_write_gradient"},
+    dnc_linkage: {"largest": "link_rows"},
     dnc_read_weighting: {"order": "mode_order"},
     softplus: {"threshold": "softplus_threshold"},
     oneplus: {"threshold": "softplus_threshold"},
