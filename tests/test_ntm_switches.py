@@ -147,11 +147,12 @@ def test_the_backward_of_a_named_cell_is_the_adjoint(name, reads, writes, contro
 def test_the_gradient_by_a_row_without_length_is_a_switch():
     memory = cell()[1].memory
     memory[:, 1] = 0.0
-    found = []
-    for kind in ("formula", "zero"):
+    found = {}
+    for kind in CHOICES["zero_gradient"]:
         out, pull = sa.vjp(lambda m, kind=kind: step_from(m, kind), memory)
-        found.append(pull(*[np.ones(a.shape) for a in out])[0])
-    assert abs(found[0] - found[1])[:, 1].max() > 1e-3
+        found[kind] = pull(*[np.ones(a.shape) for a in out])[0]
+    assert abs(found["formula"] - found["zero"])[:, 1].max() > 1e-3
+    assert np.isnan(found["nan"][:, 1]).all() and np.isfinite(np.delete(found["nan"], 1, axis=1)).all()
 
 
 def step_from(memory, zero_gradient):
@@ -245,6 +246,17 @@ def test_what_is_read_last_is_what_was_written():
     assert (first.weightings == last.weightings).all() and (first.memory == last.memory).all()
     assert abs(last.reads - last.weightings[:, :2] @ last.memory).max() < 1e-14
     assert abs(first.reads - first.weightings[:, :2] @ state.memory).max() < 1e-14
+
+
+def test_the_paper_as_printed_addresses_and_reads_what_was_written():
+    """Equations 2 and 5 have M_t; a write head can only address what it found."""
+    x, state, weights = cell()
+    new = ntm_step(x, state, weights, **ntm_settings("paper"))[1]
+    found = ntm_step(x, state, weights, form="none")[1]
+    assert (new.weightings[:, 2:] == found.weightings[:, 2:]).all() and (new.memory == found.memory).all()
+    assert abs(new.reads - new.weightings[:, :2] @ new.memory).max() < 1e-14
+    again = ntm_step(x, state._replace(memory=new.memory), weights, form="none")[1]
+    assert abs(new.weightings[:, :2] - again.weightings[:, :2]).max() < 1e-15
 
 
 def test_a_read_head_can_move_on_from_where_the_write_head_of_its_number_was():
