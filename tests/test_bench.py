@@ -171,3 +171,53 @@ def test_the_peak_is_what_a_step_takes():
     if found is None:
         pytest.skip("/proc/self/clear_refs cannot be written here")
     assert 60 < found < 80
+
+
+# ---- benchmarks/memory_costs.py -------------------------------------------------
+
+
+@pytest.fixture
+def costs():
+    return bench._load("memory_costs")
+
+
+def test_costs_are_no_case(capsys):
+    assert cli.main(["bench", "memory_costs", "--json"]) == 2
+    assert "no case is called 'memory_costs'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("law", [(3.0, 0.2, 1.0), (0.0, 0.7, 1.0), (15.0, 0.01, 1.2), (9.0, 2e-4, 2.0)])
+def test_a_law_is_found_again(costs, law):
+    a, b, p = law
+    sizes = (21, 41, 81, 161, 321, 641)
+    *found, misfit = costs.law(sizes, [a + b * size**p for size in sizes])
+    assert found == pytest.approx(law, rel=1e-3, abs=1e-3) and misfit < 1e-4
+    assert costs.law(sizes, [2.0, 1.0, 2.0, 1.0, 2.0, 1.0])[3] > 0.3
+
+
+@pytest.mark.parametrize("kind", ["ntm", "dnc"])
+def test_costs_are_those_of_training_steps(costs, kind, monkeypatch):
+    """Both sizes of each kind go through; what takes more memory says so."""
+    monkeypatch.setattr(costs, "TIMES", [(kind, "rows", (4, 8, 16, 32), {"batch": 1, "steps": 3})])
+    (row,) = costs.times(rounds=1)
+    assert list(row["ms"]) == [4, 8, 16, 32] and row["case"] == kind and row["by"] == "rows"
+    step = costs.stepping("ours", kind, batch=2, steps=5, rows=4)
+    assert [name for name, _ in step()[1].items()] == ["wrong_bits"]
+    small, large = {"batch": 8, "steps": 9, "rows": 16}, {"batch": 32, "steps": 41, "rows": 64}
+    skip_without_marks()
+    assert costs.measured_here("ours", kind, large) > costs.measured_here("ours", kind, small) >= 0
+
+
+def skip_without_marks():
+    if timing.peak_mib(bytearray) is None:
+        pytest.skip("/proc/self/clear_refs cannot be written here")
+
+
+@pytest.mark.peers
+def test_the_memory_of_a_peer_is_that_of_a_process_of_its_own(costs, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(costs, "PROCESSES", 1)
+    monkeypatch.setattr(costs, "MEMORY", [("dnc", {"batch": 4, "steps": 9, "rows": 16})])
+    skip_without_marks()
+    (row,) = costs.memory()
+    assert row["ours_mib"] > 0 and row["ratio"] == row["torch_eager_mib"] / row["ours_mib"]

@@ -1,7 +1,7 @@
 """``scratchattn bench``: side-by-side timings, interleaved, in one process with one thread.
 
-The cases are the files of ``benchmarks/`` in a clone.  Ours and the peers take turns, one step
-each, round after round; CPU time, the median counts.  Gradients are compared in the same run.
+The cases are the files of ``benchmarks/`` in a clone that have ``BATCHES``.  Ours and the peers take turns,
+one step each, round after round; CPU time, the median counts.  Gradients are compared in the same run.
 
 A case has ``BATCHES``, ``PEERS``, ``SETTING``, ``ENGINE``, ``ours(batch)`` and ``peer(name, batch)``, which
 return a function that makes one step, and ``gradient_error(name, batch)``.  One with several ``SETTINGS`` in
@@ -95,7 +95,8 @@ def _folder():
 
 
 def _chosen(args):
-    known = sorted(p.stem for p in _folder().glob("[a-z]*.py") if not p.stem.startswith(PUBLISHED))
+    files = [path for path in _folder().glob("[a-z]*.py") if not path.stem.startswith(PUBLISHED)]
+    known = sorted(path.stem for path in files if "\nBATCHES = " in path.read_text("utf-8"))
     for name in args.cases:
         if name not in known:
             raise verb.Misuse(
