@@ -105,6 +105,40 @@ def test_a_builder_that_fails_leaves_the_pool_as_it_was():
     assert len(built) == 1
 
 
+def rooms(pool):
+    """A function that leases room, and the list of all rooms ever built."""
+    built = []
+
+    def lease(room):
+        return pool.lease("key", lambda: built.append(room) or len(built), room)
+
+    return lease, built
+
+
+def test_room_for_less_is_found_in_room_for_more():
+    lease, built = rooms(Pool())
+    for room in (5, 3, 5, 0, 4):
+        assert lease(room).room == 5
+    assert built == [5]
+
+
+def test_what_is_too_small_makes_place():
+    lease, built = rooms(Pool())
+    for room in (2, 4, 3, 4, 2):
+        assert lease(room).room >= room
+    assert built == [2, 4]
+    both = [lease(1), lease(1)]
+    assert built == [2, 4, 1] and {each.room for each in both} == {4, 1}
+
+
+def test_the_smallest_that_is_large_enough_is_taken():
+    lease, built = rooms(Pool())
+    held = [lease(room) for room in (9, 4, 6)]
+    del held
+    assert [lease(room).room for room in (5, 1, 6, 7, 4, 9)] == [6, 4, 6, 9, 4, 9]
+    assert built == [9, 4, 6]
+
+
 # ---- as a fused op uses them ------------------------------------------------
 
 
