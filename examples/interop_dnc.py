@@ -9,6 +9,7 @@ its own start; the orders in which it sorted usages are replayed, because all of
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def compared(convention, made):
     (outputs * cotangent).sum().backward()
 
     model, params = read_dnc(convention, theirs.state_dict(), rows=ROWS, read_heads=READERS)
+    model = replace(model, engine="reference")  # which can replay orders
     state = model.initial_state(params, BATCH)
     state = state if controller is None else state._replace(controller=controller)
     orders = np.stack(sorts.orders).reshape(STEPS, model.write_heads, BATCH, ROWS).swapaxes(1, 2)

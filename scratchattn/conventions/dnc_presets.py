@@ -94,7 +94,7 @@ DNC_PRESETS = (
         dnc_start={"memory": "share", "weightings": "drawn"},
         not_covered=(
             "0 / 0 where a key or a row has no length",
-            "the interface may be normalised as a layer is, what bypasses the memory may drop out",
+            "the interface may be normalised as a layer is",
         ),
     ),
     Preset(
