@@ -265,6 +265,24 @@ def test_to_skip_the_first_update_is_to_start_where_nothing_was_written(monkeypa
     assert (run(xs[:1], updated).usage > 0).all()
 
 
+def test_what_a_training_starts_from_knows_which_rows_see_the_inputs_and_which_biases_are_of_forget_gates():
+    for name in ("smoothed", "pytorch_dnc"):
+        made = lambda name=name, **said: DNC(2, 3, units=4, layers=2, convention=name, **said).init(
+            np.random.default_rng(0)
+        )
+        plain, larger, open_ended = made(), made(input_scale=10.0), made(forget_bias=2.5)
+        scaled = {
+            key: (larger[key] != plain[key]).sum(axis=0).max()
+            for key in ("input_weights_1", "input_weights_2")
+        }
+        assert scaled == {"input_weights_1": 2, "input_weights_2": 2 if name == "smoothed" else 0}
+        for layer in (1, 2):
+            assert plain[f"bias_{layer}"].tolist() == [0.0] * 4 + [1.0] * 4 + [0.0] * 8
+            assert open_ended[f"bias_{layer}"].tolist() == [0.0] * 4 + [2.5] * 4 + [0.0] * 8
+    with pytest.raises(TypeError, match="DNC: forget_bias must be a number, got None"):
+        DNC(2, 3, forget_bias=None)
+
+
 @pytest.mark.parametrize(
     "settings, error, told",
     [

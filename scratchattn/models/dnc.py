@@ -14,7 +14,7 @@ initialised is ours in all of them, and outputs are logits.
 
 Initialisation
 --------------
-Weights: uniform, +-1 / sqrt(inputs of the layer).  The forget gates' biases are one, all others zero.
+Weights: uniform, +-1 / sqrt(inputs of the layer).  Forget gates' biases are ``forget_bias``, all others zero.
 
 Dropout
 -------
@@ -46,7 +46,7 @@ from ..nn.dnc_convention import convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
 from ..ops.choice import where
 from ..ops.shaping import stack, unstack
-from ..refusals import check_settings, refuse_no_rate
+from ..refusals import check_settings, refuse_no_number, refuse_no_rate
 from .dnc_start import DNCStart
 from .weights import params_of, uniform_weights
 
@@ -89,6 +89,8 @@ class DNC:
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0
     """The initial weights of the task's inputs are so much larger: see ``weights.py``."""
+    forget_bias: float = 1.0
+    """What the biases of the LSTMs' forget gates start from."""
     convention: str = "smoothed"
     """Whose cell and start it is: a name of ``scratchattn.conventions`` that has a DNC."""
     bypass_dropout: float = 0.0
@@ -108,6 +110,7 @@ class DNC:
             self, at_least=dict.fromkeys(sizes, 1), positive=("input_scale",), one_of=_CHOICES,
             flags=("biases",),
         )  # fmt: skip
+        refuse_no_number("DNC: forget_bias", self.forget_bias)
         for name in ("bypass_dropout", "word_dropout"):
             refuse_no_rate(f"DNC: {name}", getattr(self, name))
         if self.controller == "feedforward" and self.layers != 1:
@@ -142,10 +145,11 @@ class DNC:
         """Parameters drawn from ``rng`` (see Initialisation), on the backend in use."""
         values = uniform_weights(self.shapes(), rng)
         for name in values:
-            if name.startswith("input_weights"):
+            lowest = name in ("input_weights", "input_weights_1")
+            if lowest or (name.startswith("input_weights") and self.cell.input_skips):
                 values[name][: self.inputs] *= self.input_scale
         for layer in range(1, self._stacked + 1):
-            values[f"bias_{layer}"][self.units : 2 * self.units] = 1.0
+            values[f"bias_{layer}"][self.units : 2 * self.units] = self.forget_bias
         return params_of(values, self.dtype)
 
     def initial_state(self, params, batch, rng=None):
