@@ -265,6 +265,19 @@ def test_when_what_is_read_was_written_is_drawn_and_said_of_copies():
     assert len(list(written_when(seen._replace(length=None), True))) == 1
 
 
+def test_the_mean_modes_are_those_of_the_steps_that_are_asked_for():
+    model, params = machine("layers")
+    seen = dnc_access.dnc_access(model, params, TASK, 4, seed=2)
+    modes = np.zeros((9, 3, 5))
+    modes[:5, :, 2] = 1  # by content while nothing is asked for
+    modes[5:] = [0.1, 0.05, 0.25, 0.2, 0.4]
+    seen = seen._replace(told=seen.told._replace(read_modes=modes))
+    said = dnc_pictures._modes_in_words(seen)
+    assert "go back by 0.15 of 1, to what is alike by 0.25, onwards by 0.60, on average" in said
+    none = seen._replace(asked=np.zeros(9, bool))
+    assert dnc_pictures._modes_in_words(none) == "Nothing is asked for in this sequence."
+
+
 def test_rows_that_no_head_uses_are_left_out_wherever_they_are():
     model, params = machine("plain")
     seen = dnc_access.dnc_access(model, params, TASK, 2)

@@ -13,8 +13,10 @@ with the shares of the step before where a machine reads before it writes, or be
 parts, with what is read of rows that were never written, and with the weight that is on no row at all, that
 is one.
 
-It is an attribution by last writes and no more: how much a write erased, what was freed since and what
-the controller remembers by itself do not count.
+Where one head writes, erases all that it writes over, and nothing is freed, that is exact: what is read at a
+step is the sum over the steps before of read_t(step) times the vector that was added then, and what is left
+of the memory at the start.  Otherwise it is an attribution by last writes and no more: how much a write
+erased, what was freed since and what the controller remembers by itself do not count.
 """
 
 import numpy as np

@@ -126,19 +126,23 @@ def _left_out(shown, of, before=""):
 
 
 def _in_words(story, reads):
-    """A sentence: how much of what is read lies on the supporting lines, and how much would by chance."""
-    on, even, questions = [], [], {question.line for question in story.questions}
+    """Sentences: how much of what is read lies on the supporting lines, and how much would by chance."""
+    found, questions = [], {question.line for question in story.questions}
     for asked in story.questions:
         if asked.supports:
-            on.append(_mean_read(asked, reads)[:, asked.supports].sum(axis=1).mean())
+            weights = _mean_read(asked, reads).mean(axis=0)
             statements = [i for i in range(asked.line) if i not in questions]
-            even.append(len(asked.supports) / len(statements))
-    if not on:
+            lines = weights[:-2].sum()
+            found.append(
+                (lines, weights[asked.supports].sum(), lines * len(asked.supports) / len(statements))
+            )
+    if not found:
         return "No lines are named that support an answer."
+    lines, on, even = np.mean(found, axis=0)
     return (
-        f"On the lines that support the answer lies {np.mean(on):.2f} of the read weight, on average over "
-        f"heads and {len(on)} question{'s' * (len(on) > 1)}; spread evenly over the statements told before "
-        f"it would be {np.mean(even):.2f}."
+        f"Of the read weight {lines:.2f} lies on lines of the story, {on:.2f} on those that support the "
+        f"answer, on average over heads and {len(found)} question{'s' * (len(found) > 1)}. Were it spread "
+        f"evenly over the statements told before, {even:.2f} would lie on those."
     )
 
 
