@@ -31,9 +31,10 @@ LETTERS = frozenset(
     "arange_like constant erf erfc eye_like gather lowest real scatter_add smallest stable_argsort".split()
 )
 ALPHABET = STANDARD | LETTERS
-# The fused tier writes into buffers: the same names, with ``out=`` where NumPy has it, and these.
+# The fused tier writes into buffers: the same names, with ``out=`` where NumPy has it, and these.  Not
+# ``negative``: NumPy 2.4's, from entries 8 doubles or 4 floats apart into entries apart, reads neighbours.
 FUSED_ALPHABET = ALPHABET | frozenset(
-    "add copyto divide empty_like maximum multiply negative reciprocal subtract".split()
+    "add copyto divide empty_like maximum multiply reciprocal subtract".split()
 )
 
 _SCALARS = frozenset((bool, int, float, complex, type(None)))

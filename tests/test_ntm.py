@@ -9,9 +9,10 @@ from adjoint import is_the_adjoint
 import scratchattn as sa
 from gradcheck.numeric import complex_step
 from gradcheck.subject import distance, inner, random_like
+from scratchattn.fused.ntm import ntm_lstm
 from scratchattn.models import NTM
 from scratchattn.nn.named_conventions import NTM_NAMES
-from scratchattn.nn.ntm_cell import told_heads
+from scratchattn.nn.ntm_cell import head_sizes, ntm_shapes, told_heads
 from scratchattn.tasks import Copy
 from scratchattn.training.optimisers import RMSprop
 
@@ -224,6 +225,39 @@ def test_a_state_of_other_layers_is_named():
         ntm.sequence(params, state._replace(cell=state.cell[:, :1]), inputs())
     with pytest.raises(ValueError, match=r"ntm_sequence: hidden must have the axes \(b,l,h\)"):
         ntm.sequence(params, state._replace(hidden=state.hidden[:, 0]), inputs())
+
+
+@pytest.mark.parametrize("sharpness", [-800.0, -40.0, 0.0, 3.0])
+def test_rows_that_nothing_moved_to_have_the_gradients_of_the_composition(rng, sharpness):
+    """Weightings that are one-hot, gates that are shut and a shift of exactly zero leave exact zeros; at a
+    sharpness of exactly one, the first two, such a row still has a slope."""
+    width, rows, units, shifts = 2, 5, 3, 3
+    weights = {
+        n: 0.3 * rng.normal(size=s) for n, s in ntm_shapes(2, 1, units, width, 1, 1, shifts, "lstm").items()
+    }
+    *_, gate, _, sharp, shift = np.split(
+        weights["head_bias"], np.cumsum(head_sizes(width, 1, 1, shifts))[:-1]
+    )
+    gate[:], sharp[:], shift[:] = -800.0, sharpness, [-800.0, 0.0, -1.0] * 2
+    weightings = np.zeros((2, 2, rows))
+    weightings[:, 0, 1] = weightings[:, 1, 3] = 1.0
+    given = {
+        "reads": (2, 1, width),
+        "memory": (2, rows, width),
+        "hidden": (2, units),
+        "cell": (2, units),
+        "x": (2, 2, 2),
+    }
+    given = (
+        {name: rng.normal(size=shape) for name, shape in given.items()} | weights | {"weightings": weightings}
+    )
+    given = [given[name] for name in ntm_lstm.inputs if name != "lengths"]
+    found, pull = sa.vjp(lambda *a: tuple(ntm_lstm(*a)), *given)
+    expected, pull_expected = sa.vjp(lambda *a: tuple(ntm_lstm.equals(*a)), *given)
+    assert (found[3] == 0).any()
+    u = random_like(rng, found)
+    for a, b in zip([*found, *pull(*u)], [*expected, *pull_expected(*u)], strict=True):
+        assert distance(a, b) <= 1e-12
 
 
 def test_no_steps_give_back_the_state():

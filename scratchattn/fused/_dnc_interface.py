@@ -41,7 +41,7 @@ def squash(xp, tw, v, f, sizes):
         reach = tw.truly(v.emitted)
         v.raw[...] = xp.where(reach < -bound, -bound, xp.where(reach > bound, bound, v.emitted))
     tw.rising(v.raw_rising, v.exponentials_of_heads, v.rising)
-    xp.negative(v.erase, out=v.minus_erase)
+    xp.multiply(v.erase, -1, out=v.minus_erase)
     if chosen.keys == "tanh":
         xp.tanh(v.raw_words, out=v.words)
     v.write_vector[...] = v.word_to_write
@@ -86,7 +86,7 @@ def slopes(xp, tw, f, g, sizes):
     for name in ("erase", "free", "write", "masks"):
         exponentials, y = (a[:, :, q[name]] for a in (f.exponentials_of_heads, squashed))
         tw.rising_slope(exponentials, y, slope[:, :, c[name]])
-    xp.negative(slope[:, :, c["erase"]], out=slope[:, :, c["erase"]])
+    slope[:, :, c["erase"]] *= -1
     if chosen.mask_min:
         slope[:, :, c["masks"]] *= 1 - chosen.mask_min
     gate = slope[:, :, c["allocate"]]
@@ -101,7 +101,7 @@ def slopes(xp, tw, f, g, sizes):
     if chosen.keys == "tanh":
         for name in ("keys", "write_vector"):
             tanh_slopes(xp, tw, f.raw[:, :, e[name]], slope[:, :, c[name]])
-    xp.negative(f.used, out=g.freeing[:, :, 0])
+    xp.multiply(f.used, -1, out=g.freeing[:, :, 0])
     if chosen.deallocate:  # the gradient of what is kept is made step by step
         g.freeing[:, :, 0] = -1
     if sizes.plain:

@@ -35,10 +35,11 @@ def forward_buffers(new, s):
         over_rows=new(b, k, n),
         over_shifts=new(1, b, k),
         one=new(b, k, 1),
-        ones=new(1, w),
+        ones=new(max(n, w)),
     )
     f.change, f.addition = f.changes
-    f.ones[...], f.written[:, :, s.writes] = 1, 1
+    f.one_flat, f.ones[...], f.written[:, :, s.writes] = f.one[:, :, 0], 1, 1
+    f.ones_over_words, f.ones_over_rows = f.ones[None, :w], f.ones[:n]
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, : s.writes * w], spare[:, :, s.writes * w :] = -1, 0
     f.states += (f.memory, f.weightings)
@@ -64,7 +65,7 @@ def _views(f, s, t):
     v.gate, v.complement = squashed[:, c["gate"], None], squashed[:, c["complement"], None]
     v.before, v.weightings = f.weightings[t], f.weightings[t + 1]
     v.reading, v.writing, v.writes = v.weightings[:, :r], v.weightings[:, r:], s.writes
-    v.writing_columns, v.key_columns = v.writing.swapaxes(1, 2), v.raw_key.swapaxes(1, 2)
+    v.writing_columns = v.writing.swapaxes(1, 2)
     v.written, v.written_by = f.written[t], f.written[t][:, : s.writes]
     if s.writes == 1:  # [erase, -1]^T and [write_vector, 0]^T: times [w, 1] e w - 1 and a w
         v.changing_columns = squashed[:, c["erase"].start :].reshape(b, 2, 2, w).transpose(2, 0, 3, 1)
@@ -75,10 +76,12 @@ def _views(f, s, t):
         v.erase_columns = squashed[:, c["erase"]].reshape(shape).swapaxes(1, 2)
     v.inverse = f.inverse[t]
     v.row_inverse, v.key_inverse = v.inverse[:, None, :n], v.inverse[:, n:, None]
-    v.strength_flat, v.share_flat = f.positive[t, 0], f.share[t, :, :, 0]
-    v.key_squares = v.key_inverse_flat = v.inverse[:, n:]
+    v.key_squares = v.inverse[:, n:]
     v.memory, v.memory_after, v.memory_rows = f.memory[t], f.memory[t + 1], f.memory[t].swapaxes(1, 2)
     v.squares, v.squares_after = (f.inverse[i, :, None, :n] for i in (t, t + 1))
+    # one head at a time, (b, k, 1, ...): two products with a vector are faster than one with two
+    v.each_key, v.each_cosine = v.raw_key[:, :, None], f.cosine[t][:, :, None]
+    v.memory_of_each, v.rows_of_each = v.memory[:, None], v.memory_rows[:, None]
     steps = (f.cosine, f.content, f.norm, f.share, f.slope, f.moved, f.logs)
     v.cosine, v.content, v.norm, v.share, v.slope, v.moved, v.logs = (a[t] for a in steps)
     v.gated, v.seams, v.windows = ring(f.gated[t], s)

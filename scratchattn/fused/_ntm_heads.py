@@ -41,7 +41,8 @@ def address(xp, tw, v, f, eps, tiny):
     # content: cosine similarity, every head against the same rows; lengths of keys and the softmax's sum
     # stay factors of a whole head
     tw.dot(v.raw_key, v.raw_key, v.key_squares)
-    inverse, cosine, content = v.inverse, xp.matmul(v.raw_key, v.memory, out=v.cosine), v.content
+    xp.matmul(v.each_key, v.memory_of_each, out=v.each_cosine)
+    inverse, cosine, content = v.inverse, v.cosine, v.content
     inverse += eps
     xp.sqrt(inverse, out=inverse)
     xp.reciprocal(inverse, out=inverse)
@@ -49,7 +50,8 @@ def address(xp, tw, v, f, eps, tiny):
     multiply(cosine, multiply(v.strength, v.key_inverse, out=v.slope), out=content)
     content -= tw.max(content, 2, one)
     xp.exp(content, out=content)
-    xp.reciprocal(tw.add(content, 2, one), out=v.norm)
+    tw.dot(content, f.ones_over_rows, f.one_flat)
+    xp.reciprocal(one, out=v.norm)
     # location: gate, shift round the ring
     gated = multiply(content, multiply(v.gate, v.norm, out=v.share), out=v.gated)
     gated += multiply(v.before, v.complement, out=f.over_rows)
@@ -64,13 +66,13 @@ def address(xp, tw, v, f, eps, tiny):
     tw.max(weightings, 2, one)
     weightings -= xp.maximum(one, 1e-10 * NEVER, out=one)
     xp.exp(weightings, out=weightings)
-    tw.add(weightings, 2, one)
+    tw.dot(weightings, f.ones_over_rows, f.one_flat)
     weightings /= xp.maximum(one, tiny, out=one)
 
 
 def squares(xp, memory, f, out):
     """Squared lengths of all rows."""
-    xp.matmul(f.ones, xp.multiply(memory, memory, out=f.change), out=out)
+    xp.matmul(f.ones_over_words, xp.multiply(memory, memory, out=f.change), out=out)
 
 
 def read_and_write(xp, v, f):
@@ -125,7 +127,7 @@ def read_and_write_back(xp, v, d, g):
             dleft = dleft * other
         g.dwriting[:, h] -= xp.sum(dleft * v.erase_columns[:, :, h, None], axis=1)
         d.dminus_erase[:, h] = xp.sum(dleft * v.writing[:, h, None, :], axis=2)
-    xp.negative(dmemory, out=dproduct)
+    xp.multiply(dmemory, -1, out=dproduct)
     for one in left:
         dproduct *= one
 
@@ -144,7 +146,10 @@ def address_back(xp, tw, v, d, g):
     dw -= mean
     dot(dw, v.weightings, mean_flat)
     dw -= mean
-    dinside = multiply(dw, d.sharpening, out=g.dinside)
+    dinside = xp.divide(v.weightings, d.moved, out=g.dinside)  # without the sharpness: ``d.shift`` has it
+    dinside *= dw
+    if d.at_zero is not None:
+        dinside += dw * d.at_zero
     dw *= v.weightings
     dot(dw, d.logs, d.dsharpness)
     # shift
@@ -152,13 +157,13 @@ def address_back(xp, tw, v, d, g):
         outside[...] = inside
     for window, dshift in zip(v.windows, g.dshift_at):
         dot(dinside, window, dshift)
-    multiply(g.dwindows[0], v.shift_at[0], out=dw)
-    for window, amount in zip(g.dwindows[1:], v.shift_at[1:]):
+    multiply(g.dwindows[0], d.shift_at[0], out=dw)
+    for window, amount in zip(g.dwindows[1:], d.shift_at[1:]):
         dw += multiply(window, amount, out=g.over_rows)
     dshift, shift = g.dshift, v.shift
     dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
     dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
-    multiply(dshift, shift, out=d.dshift)
+    multiply(dshift, d.shift, out=d.dshift)
     # gate and content; the softmax is content * norm, its logits cosine * slope, and share = gate * norm
     dot(dw, v.content, mean_flat)
     mean *= v.norm
@@ -172,11 +177,9 @@ def address_back(xp, tw, v, d, g):
     t *= v.content
     dstrength = d.dstrength
     dot(t, v.cosine, dstrength)
-    dstrength *= v.share_flat
-    dstrength *= v.key_inverse_flat
-    multiply(dstrength, v.strength_flat, out=mean_flat)
-    mean *= d.key_inverse_squared
-    t *= multiply(v.share, v.slope, out=g.one)
+    dstrength *= d.strength_pull
+    multiply(dstrength, d.key_pull, out=mean_flat)
+    t *= d.cosine_pull
     scale = tw.add(multiply(t, v.cosine, out=g.over_rows), 1, g.scale)
     scale *= d.row_inverse_squared
     t *= v.row_inverse
@@ -184,41 +187,50 @@ def address_back(xp, tw, v, d, g):
 
 def memory_back(xp, v, d, g):
     """What reading and addressing add to the gradient of the memory, and the gradient of the keys."""
-    dkey = xp.matmul(g.dcosine, v.memory_rows, out=d.dkey)
+    dkey, change = d.dkey, g.change
+    xp.matmul(g.each_dcosine, v.rows_of_each, out=d.each_dkey)
     dkey -= xp.multiply(v.raw_key, g.mean, out=g.over_keys)
-    g.left_reads[...], g.left_keys[...] = g.dreads_columns, v.key_columns
+    g.left_reads[...], g.left_keys[...] = g.dreads, v.raw_key
     g.right_reads[...], g.right_keys[...] = v.reading, g.dcosine
-    dmemory = xp.subtract(xp.matmul(g.left, g.right, out=g.change), g.dproduct, out=g.dmemory)
-    dmemory -= xp.multiply(v.memory, g.scale, out=g.change)
+    dmemory = xp.subtract(xp.matmul(g.left_columns, g.right, out=change), g.dproduct, out=g.dmemory)
+    dmemory -= xp.multiply(v.memory, g.scale, out=change)
 
 
 def slopes(xp, tw, f, g, sizes, tiny):
-    """What the backward multiplies by, for many steps at once, in blocks that fit a cache."""
-    e, c, w = sizes.emitted(), sizes.squashed(), sizes.width
-    shape = (sizes.steps, sizes.batch, sizes.writes, w)
+    """What the backward multiplies by, for all steps at once."""
+    e, c, n = sizes.emitted(), sizes.squashed(), sizes.rows
+    shape = (sizes.steps, sizes.batch, sizes.writes, sizes.width)
     g.changing[:, 0] = f.raw[:, :, e["write_vector"]].reshape(shape)
-    xp.negative(f.squashed[:, :, c["erase"]].reshape(shape), out=g.changing[:, 1])
-    xp.multiply(f.inverse[:-1], f.inverse[:-1], out=g.inverse_squared)
+    xp.multiply(f.squashed[:, :, c["erase"]].reshape(shape), -1, out=g.changing[:, 1])
+    rows, keys = f.inverse[:-1, :, :n], f.inverse[:-1, :, n:]
+    strength, share = f.positive[:, 0], f.share[:, :, :, 0]
+    xp.multiply(rows, rows, out=g.inverse_squared)
+    xp.multiply(f.shift, f.positive[:, 1, None], out=g.shift)
+    xp.multiply(share, keys, out=g.strength_pull)
+    xp.multiply(strength, keys * keys, out=g.key_pull)
+    xp.multiply(share, f.slope[:, :, :, 0], out=g.cosine_pull)
     # erase came negated; the slope of a gate is gate (1 - gate)
-    erase, gate = sizes.writes * w, sizes.heads
+    erase, gate = sizes.writes * sizes.width, sizes.heads
     slope = g.head_slopes[:, :, :erase]
     tw.rising_slope(f.exponentials_of_heads[:, :, c["erase"]], f.squashed[:, :, c["erase"]], slope)
-    xp.negative(slope, out=slope)
+    slope *= -1
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
     xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
     g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]
-    block = max(1, 2**15 // max(1, sizes.batch * sizes.heads * sizes.rows))
-    for start in range(0, sizes.steps, block):
-        now = slice(start, start + block)
-        moved, sharpness = f.moved[now], f.positive[now, 1, :, :, None]
-        xp.maximum(f.logs[now], NEVER, out=g.logs[now])
-        # d weightings / d moved = sharpness w / moved; where nothing moved to it is 0, or 1 / sum if
-        # sharpness is exactly one
-        slope = xp.maximum(moved, tiny, out=g.sharpening[now])
-        xp.divide(f.weightings[1:][now], slope, out=slope)
-        slope *= sharpness
-        plain = tw.truly(sharpness) == 1
-        if tw.perhaps(plain):
-            total = tw.add(moved, 3)
-            at_zero = xp.where(plain, 1 / xp.where(tw.truly(total) > 0, total, 1), 0)
-            slope += xp.where(tw.truly(moved) > 0, 0, at_zero)
+    _where_nothing_moved(xp, tw, f, g, tiny)
+
+
+def _where_nothing_moved(xp, tw, f, g, tiny):
+    """What the focus divides by, and its logarithm, safe where they are zero and where none of them is.
+
+    There d weightings / d moved is 0, or 1 / sum if the sharpness is exactly one.
+    """
+    moved, logs, at_zero = f.moved, f.logs, [None] * len(g.views)
+    empty = tw.truly(moved) <= 0
+    if tw.perhaps(empty):
+        total = tw.add(moved, 3)
+        plain = tw.truly(f.positive[:, 1, :, :, None]) == 1
+        at_zero = xp.where(plain & empty, 1 / xp.where(tw.truly(total) > 0, total, 1), 0)
+        moved, logs = xp.maximum(moved, tiny), xp.maximum(logs, NEVER)
+    for t, d in enumerate(g.views):
+        d.moved, d.logs, d.at_zero = moved[t], logs[t], at_zero[t]

@@ -167,7 +167,7 @@ def _gates(xp, tw, v, f, weights):
     """Reset, keep and renew, each 1 / (1 + exp(.))."""
     xp.matmul(v.carried, weights, out=f.recurrent)
     xp.add(v.gate_sums, f.recurrent_apart, out=v.exponents_of_both)
-    xp.negative(v.exponent_of_keep, out=v.exponent_of_renew)
+    xp.multiply(v.exponent_of_keep, -1, out=v.exponent_of_renew)
     tw.rising(v.exponents, v.exponentials, v.gates)
 
 
@@ -207,7 +207,7 @@ def _emitting(xp, a, update):
     """The same with those of sigmoids negated: of the reset gate, and of what is kept."""
     h, a = a.shape[-1] // 3, _reordered(xp, a)
     of_sigmoids = a[..., h : 2 * h if update == "takes" else 3 * h]
-    xp.negative(of_sigmoids, out=of_sigmoids)
+    xp.multiply(of_sigmoids, -1, out=of_sigmoids)
     return a
 
 

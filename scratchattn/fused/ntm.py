@@ -125,17 +125,17 @@ def _forward(x, state, weights, lengths, eps):
     ]
     if sizes.recurrent:
         final += [last[:, features:-1], f.cell[-1]]
-    return (outputs, *[a + 0 for a in final]), (held, x, weights, recurrent, sizes, running, tiny)
+    return (outputs, *[a + 0 for a in final]), (held, x, weights, recurrent, sizes, running)
 
 
 def _backward(saved, doutputs, dlast):
-    held, x, weights, recurrent, sizes, running, tiny = saved
+    held, x, weights, recurrent, sizes, running = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
     scratch = lease(backward_buffers, x, sizes)
     g = scratch.buffers
     doutputs = until_their_ends(xp, running, doutputs)
     with tw.quiet():
-        heads.slopes(xp, tw, f, g, sizes, tiny)
+        heads.slopes(xp, tw, f, g, sizes, smallest(x))
         controller.slopes(xp, tw, f, g, sizes)
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
     back_to_carried, back_to_hidden = (
