@@ -216,7 +216,7 @@ def test_of_many_steps_some_links_are_kept_and_named(monkeypatch):
     assert [label for label, _ in links.frames] == ["0", "3", "6"] and links.start == 1
     assert "One in 3 steps is shown." in links.caption
     for (_, drawing), name, step in zip(links.frames, "adg", (0, 3, 6)):
-        assert f"links after step {name}" in drawing.title
+        assert drawing.title == f"after step {name}, links, last"
         last = [mark.pixels for mark in drawing.marks if hasattr(mark, "pixels")][2]
         assert np.array_equal(last[:, 0], _paint(seen.told.precedence[step, 0]))
 

@@ -241,7 +241,7 @@ def test_every_line_and_every_answer_is_on_the_page(name):
         assert f"{question.number} {question.text} {' '.join(question.answer)}" in told
     assert ("on those that support the answer, on average over heads and 2" in told) == reads
     words = re.findall(r"\w+|[^\w\s]", " ".join(entry.text for entry in story.entries).lower())
-    named = re.findall(r"memory after step (\d+), (\w+)", told)
+    named = re.findall(r"after step (\d+), (\w+)", told)
     until = words.index("?")  # thereafter come steps that are no words
     early = [(int(step), word) for step, word in named if int(step) < until]
     assert (len(early) > 3) == reads and all(words[step] == word for step, word in early)

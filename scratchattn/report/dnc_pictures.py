@@ -13,7 +13,7 @@ from . import html, memory_pictures, png
 from .answers import beyond, broken
 from .axes import Panel
 from .dnc_access import dnc_access
-from .drawing import below, beside
+from .drawing import below, beside, headed
 from .matrices import heat_map
 from .memory_access import crop_in_words, used_rows
 from .memory_pictures import (
@@ -181,8 +181,8 @@ def _links(seen, names, rows):
         for i in range(writers):
             head = f", write head {i}" * (writers > 1)
             links = heat_map(
-                link[f, i], title=f"links after step {names[step]}{head}", x_label="written just before",
-                y_label="row", low=0, high=1, row_names=rows, column_names=rows, width=270,
+                link[f, i], title=f"links{head}", x_label="written just before", y_label="row",
+                low=0, high=1, row_names=rows, column_names=rows, width=270,
                 cell=(cell, cell),
             )  # fmt: skip
             last = heat_map(
@@ -190,7 +190,7 @@ def _links(seen, names, rows):
                 column_names=[""], width=90, cell=(16, cell),
             )  # fmt: skip
             parts.append(beside(links, last))
-        frames.append((str(step), below(*parts, gap=10)))
+        frames.append((str(step), headed(f"after step {names[step]}", below(*parts, gap=10))))
     text = (
         "How much each row was written just after each other row; beside it the precedence, how much it was "
         "the row written last."

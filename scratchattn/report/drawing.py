@@ -129,6 +129,12 @@ def below(*drawings, gap=0):
     return _joined(max(drawing.width for drawing in drawings), at - gap, marks, drawings)
 
 
+def headed(title, drawing):
+    """``drawing`` under a ``title`` of its own."""
+    marks, down = heading(10, drawing.width - 10, title)
+    return below(Drawing(drawing.width, down, tuple(marks), title), drawing)
+
+
 def framed(drawing, margin=8):
     """``drawing`` with free room around it, for a file of its own."""
     marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)

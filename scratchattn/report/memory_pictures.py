@@ -8,9 +8,9 @@ import numpy as np
 from . import html
 from .answers import answer_panels, one_sequence, told
 from .axes import Panel
-from .drawing import beside
+from .drawing import beside, headed
 from .last_writes import reads_of_steps
-from .matrices import heat_map
+from .matrices import WIDTH, heat_map
 from .panels import drawn, lines, sheet
 from .recording import engine_difference, is_copy
 
@@ -98,18 +98,18 @@ def memory_section(seen, names, rows, columns, legend):
     memory = seen.memory[:, rows]
     low, high = min(0.0, float(memory.min())), float(memory.max())
     chosen = shown_steps(range(len(memory)), memory[0].size)
-    down, many = height_of_rows(rows), columns.shape[2]
+    down, side = height_of_rows(rows), max(110, 80 + 12 * columns.shape[2])
     frames = []
     for step in chosen:
         kept = heat_map(
-            memory[step], title=f"memory after step {names[step]}", x_label="column", y_label="row",
-            low=low, high=high, row_names=rows, width=250, cell=(20, down),
+            memory[step], title="memory", x_label="column", y_label="row",
+            low=low, high=high, row_names=rows, width=max(200, WIDTH - side), cell=(20, down),
         )  # fmt: skip
         weights = heat_map(
             columns[step][rows], title="heads", x_label="head", low=0, high=1, row_names=rows,
-            width=max(110, 80 + 12 * many), cell=(16, down),
+            width=side, cell=(16, down),
         )  # fmt: skip
-        frames.append((str(step), beside(kept, weights)))
+        frames.append((str(step), headed(f"after step {names[step]}", beside(kept, weights))))
     text = f"The rows of the memory after a step, and where the heads were in it: {legend}."
     slider = html.Slider(frames, text + not_all(chosen), "step", first_shown(seen, chosen))
     return html.Section("The memory through time", [slider])
