@@ -12,6 +12,8 @@ from gradcheck.conformance import CELLS
 from gradcheck.numbers.balls import BallArray, Undecided, digits
 from scratchattn import REGISTRY, cli
 from scratchattn.conventions import PRESETS
+from scratchattn.nn.named_conventions import ntm_settings
+from scratchattn.nn.ntm_cell import NTMState, NTMWeights, ntm_step
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TORCH = {
@@ -323,3 +325,39 @@ def test_heads_in_the_wrong_order_are_told_from_those_in_the_right_one():
     report = in_torch("ntm_cell", script["writes_first"], convention="pytorch_ntm")
     assert report.verdict == "differs" and "new_reads" in report.sentence(), report
     assert report.nearest[0] == "as asked, with heads=write_first", report
+
+
+# ---- conventions that other shapes belong to ----------------------------------
+
+
+def followed_by(name, **altered):
+    """A step of the NTM's feed-forward cell in NumPy that follows a preset but for what is ``altered``."""
+
+    def step(
+        x,
+        reads,
+        memory,
+        weightings,
+        input_weights,
+        bias,
+        head_weights,
+        head_bias,
+        output_weights,
+        output_bias,
+    ):
+        weights = NTMWeights(input_weights, bias, head_weights, head_bias, output_weights, output_bias)
+        state, said = NTMState(reads, memory, weightings), ntm_settings(name) | altered
+        y, new = ntm_step(x, state, weights, **said)
+        return y, *new[:3]
+
+    return step
+
+
+@pytest.mark.parametrize("name", ["carpedm20", "shawntan", "ntm_lasagne", "fumin"])
+def test_a_convention_of_other_shapes_has_cases_of_its_own(name):
+    """Outputs of the controller alone, heads that read and write, a shift by one number."""
+    report = judged("ntm_feed_forward_cell", followed_by(name), convention=name)
+    assert report.conforms and not report.not_asked and len(report.cases) >= 4, report
+    wrong = judged("ntm_feed_forward_cell", followed_by(name, key="sigmoid"), convention=name)
+    assert wrong.verdict == "follows" and not wrong.not_asked, wrong
+    assert "with key=sigmoid" in wrong.sentence() and f"not {name}" in wrong.sentence(), wrong

@@ -12,7 +12,7 @@ from scratchattn.op import REGISTRY, Op
 from .aggregate import Errors
 from .asking import ask
 from .candidate import Candidate, NotAsked, Unsuitable
-from .cells import CELLS
+from .cells import CELLS, fitted
 from .frameworks import framework_of, imported
 from .judging import judge
 from .misfits import misfits
@@ -89,7 +89,7 @@ def settled(against, dtype, params, variant, convention, seeds, time_limit, plan
         params.update(variant_named(op, variant).params)
     if convention is not None:
         params.update(followed(convention, op).params)
-    return Setting(op, dtype, params, variant or convention, seeds, time_limit, plan)
+    return Setting(fitted(op, params), dtype, params, variant or convention, seeds, time_limit, plan)
 
 
 def tried(function, setting, framework=None, backward=None, arguments=None, outputs=None, only=None):

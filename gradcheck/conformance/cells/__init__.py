@@ -9,5 +9,13 @@ from . import act, attention, dnc, ntm, recurrent, transformer
 
 _PARTS = (ntm, dnc, act, attention, transformer, recurrent)
 CELLS = {each.name: each for part in _PARTS for each in part.CELLS}
+_FITTED = dict.fromkeys((each.name for each in ntm.CELLS), ntm.fitted)
 
-__all__ = ["CELLS"]
+
+def fitted(op, params):
+    """``op``, with the cases that these ``params`` need where they decide the shapes of a cell."""
+    own = CELLS.get(op.name) is op and op.name in _FITTED
+    return _FITTED[op.name](op, params) if own else op
+
+
+__all__ = ["CELLS", "fitted"]

@@ -1,10 +1,12 @@
 """A step of a Neural Turing Machine with an LSTM, or with one tanh layer, as ``nn/ntm_cell.py`` has it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from scratchattn.conventions import preset
 from scratchattn.nn.named_conventions import NTM_NAMES, ntm_settings
-from scratchattn.nn.ntm_cell import NTMState, NTMWeights, head_sizes, ntm_shapes, ntm_step
+from scratchattn.nn.ntm_cell import DEFAULT, NTMState, NTMWeights, head_sizes, ntm_shapes, ntm_step
 from scratchattn.nn.ntm_convention import CHOICES, NTMConvention
 from scratchattn.op import Case, Variant
 
@@ -30,30 +32,38 @@ def _tanh_step(x, reads, memory, weightings, *weights, **convention):
     return y, *new[:3]
 
 
-def _cases(controller):
+def _cases(controller, convention=DEFAULT):
     """Sizes that differ from each other; several heads, gates at their ends, a memory at its start."""
 
     def cases(rng):
-        make = lambda *sizes, **how: _inputs(rng, controller, *sizes, **how)
+        make = lambda *sizes, **how: _inputs(rng, controller, convention, *sizes, **how)
         yield Case("one head of each kind", make(2, 1, 1, 4, 3))
-        yield Case("two read heads", make(2, 2, 1, 5, 2))
-        yield Case("two write heads", make(1, 1, 2, 4, 3))
+        if convention.roles == "both":
+            yield Case("two heads", make(1, 2, 2, 5, 2))
+        else:
+            if convention.previous == "own":
+                yield Case("two read heads", make(2, 2, 1, 5, 2))
+            yield Case("two write heads", make(1, 1, 2, 4, 3))
         yield Case("gates at their ends", make(2, 1, 1, 4, 3, ends=True))
         yield Case("blank memory", make(1, 1, 1, 4, 3, blank=True))
 
     return cases
 
 
-def _inputs(rng, controller, batch, readers, writers, rows, width, ends=False, blank=False):
-    inputs, outputs, units, shifts, heads = 3, 2, 4, 3, readers + writers
-    shapes = ntm_shapes(inputs, outputs, units, width, readers, writers, shifts, controller)
+def _inputs(rng, controller, convention, batch, readers, writers, rows, width, ends=False, blank=False):
+    inputs, outputs, units, shifts = 3, 2, 4, 3
+    shapes = ntm_shapes(inputs, outputs, units, width, readers, writers, shifts, controller, convention)
     weights = drawn(rng, shapes)
+    only_read = 0 if convention.roles == "both" else readers
     if ends:
-        sizes = head_sizes(width, readers, writers, shifts)._asdict()
+        sizes = head_sizes(width, only_read, writers, shifts if convention.shift == "softmax" else 1)
         weights["head_bias"] = np.concatenate(
-            [_SATURATED.get(name, 6.0) * rng.choice([-1.0, 1.0], size=n) for name, n in sizes.items()]
+            [
+                _SATURATED.get(name, 6.0) * rng.choice([-1.0, 1.0], size=n)
+                for name, n in sizes._asdict().items()
+            ]
         )
-    weightings = rng.dirichlet(np.ones(rows), size=(batch, heads))
+    weightings = rng.dirichlet(np.ones(rows), size=(batch, only_read + writers))
     reads, memory = rng.normal(size=(batch, readers, width)), rng.normal(size=(batch, rows, width))
     if blank:  # rows as short as at the start of a training, all heads at the first
         reads, memory = 0 * reads, 1e-3 * memory
@@ -62,6 +72,16 @@ def _inputs(rng, controller, batch, readers, writers, rows, width, ends=False, b
     if controller == "lstm":
         state += [*rng.normal(size=(2, batch, units))]
     return (*state, *[weights[name] for name in (_WITH_LSTM if controller == "lstm" else shapes)])
+
+
+def fitted(op, params):
+    """``op`` with cases of the shapes that a convention has: outputs of the controller alone, heads that read
+    and write, shifts by one number.  As it is where the settings make no convention."""
+    try:
+        convention = NTMConvention(**params)
+    except (TypeError, ValueError):
+        return op
+    return replace(op, cases=_cases("lstm" if op.name == "ntm_cell" else "tanh", convention))
 
 
 def _variants():
