@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_command_of_a_row_has_its_settings(name):
     wished = [wish for option, wish in zip(words[3::2], words[4::2], strict=True) if option == "--set"]
     typed = configure(*words[1:3], wishes=wished)
     assert typed == configure(each.model, each.task, wishes=each.set)
-    assert each.command(7) == "scratchattn " + " ".join(words) + " --seed 7"
+    assert shlex.split(each.command(7)) == ["scratchattn", *words, "--seed", "7"]
 
 
 def test_the_first_row_of_a_model_and_a_task_is_what_training_them_does():
@@ -82,6 +83,15 @@ def test_the_first_row_of_a_model_and_a_task_is_what_training_them_does():
     assert configure("dnc", "copy").settings == Settings()  # nobody has measured that one
     assert configure("ntm", "copy", file={"training": {"steps": 9}}).settings.steps == 9
     assert configure("ntm", "copy", file={"training": {"steps": 9}}, wishes=["steps=8"]).settings.steps == 8
+
+
+def test_a_row_can_refuse_to_be_the_default(monkeypatch):
+    reduced, whole = row(default=False), row(set=("steps=7",))
+    monkeypatch.setattr("scratchattn.training.rows.rows", lambda: {"reduced": reduced, "whole": whole})
+    assert configure("ntm", "copy").settings == Settings(steps=7)
+    assert whole.words() == ["train", "ntm", "copy"] and "--set" in reduced.words()
+    with pytest.raises(TypeError, match="Row: default must be True or False, got 'no'"):
+        row(default="no")
 
 
 def test_the_small_row_is_the_demonstration():

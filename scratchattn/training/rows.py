@@ -1,7 +1,8 @@
 """The rows of the table of results: what is trained, with which settings, and what was published about it.
 
-``rows.toml`` has them.  The first row of a model and a task is what ``scratchattn train MODEL TASK`` does
-without further words: its settings are the defaults, so that the command of that row needs none.
+``rows.toml`` has them.  The first row of a model and a task that does not say ``default = false`` is what
+``scratchattn train MODEL TASK`` does without further words: its settings are the defaults, so that the command
+of that row needs none.
 """
 
 import functools
@@ -27,9 +28,11 @@ class Row:
     published: str
     source: str
     page: str = ""
+    default: bool = True
+    """Whether its settings may be those of a training that nobody says anything about."""
 
     def __post_init__(self):
-        check_settings(self, at_least={"seeds": 1})
+        check_settings(self, at_least={"seeds": 1}, flags=("default",))
 
     def words(self):
         """What follows ``scratchattn`` in the row's command, without the seed."""
@@ -49,8 +52,9 @@ def rows():
 
 
 def row_of(model, task):
-    """The first Row of a model and a task, or None."""
-    return next((row for row in rows().values() if (row.model, row.task) == (model, task)), None)
+    """The first Row of a model and a task that may be the default, or None."""
+    fitting = (row for row in rows().values() if (row.model, row.task) == (model, task) and row.default)
+    return next(fitting, None)
 
 
 def defaults(model, task):
