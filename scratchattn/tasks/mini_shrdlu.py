@@ -63,7 +63,9 @@ class MiniShrdlu(BitsTask):
     """Settings: the board, and ranges, both ends included, of what is drawn."""
 
     blocks: int = 4
+    """Blocks on the board."""
     columns: int = 3
+    """Columns that they stand in."""
     height: int = 3
     """Blocks that a column can hold."""
     names: int = 10

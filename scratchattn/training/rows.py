@@ -1,8 +1,8 @@
 """The rows of the table of results: what is trained, with which settings, and what was published about it.
 
 ``rows.toml`` has them.  The first row of a model and a task that does not say ``default = false`` is what
-``scratchattn train MODEL TASK`` does without further words: its settings are the defaults, so that the command
-of that row needs none.
+``scratchattn train MODEL TASK`` does without further words: its settings are the defaults, so that the
+command of that row needs none.
 """
 
 import functools
