@@ -16,6 +16,7 @@ from scratchattn.report import Slider, colours, dnc_access, dnc_pictures, heat_m
 from scratchattn.report.drawing import Text
 from scratchattn.report.memory_access import used_rows
 from scratchattn.report.memory_pictures import written_when
+from scratchattn.report.panels import lines as panels_in_terminal
 from scratchattn.tasks import Copy, Graph
 from scratchattn.training import Settings
 
@@ -239,6 +240,12 @@ def test_every_head_gate_and_mode_has_its_name():
     text = dnc_pictures.draw_terminal(seen, colour=False, width=100)
     for word in (*gates, *panels, "onwards 1"):
         assert word in text, word
+    for title in ("gates", "read modes, head 2"):
+        drawn = panels_in_terminal([panels[title]], colour=False, width=40)
+        margin = max(map(len, panels[title].row_names))
+        for line, name, row in zip(drawn[1:], panels[title].row_names, panels[title].matrix):
+            inked = terminal.heat_map(row[None], colour=False, low=0, high=1, width=40)
+            assert line == f"{name:>{margin}} {inked}".rstrip(" ")
     for width in (9, 40, 200):
         for colour in (False, True):
             lines = dnc_pictures.draw_terminal(seen, colour=colour, width=width).split("\n")[:-2]
