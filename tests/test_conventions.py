@@ -22,7 +22,7 @@ from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
 from scratchattn.nn.ntm_cell import ntm_sequence
 from scratchattn.nn.ntm_convention import NTMConvention, convention_of
-from scratchattn.report.conventions import conventions_page
+from scratchattn.report.conventions import SWITCHES, conventions_page
 
 EVERY = pytest.mark.parametrize("name", PRESETS)
 NTMS = pytest.mark.parametrize("name", NTM_NAMES)
@@ -155,6 +155,18 @@ def test_the_page_follows_the_presets(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "new", new)
     row = "| `new` | somebody/something at abc: a.py | key relu | nothing | - | - |"
     assert row in conventions_page() and "- `new`: sings" in conventions_page()
+
+
+def test_the_page_lists_every_switch_with_who_turns_it():
+    page = conventions_page()
+    for title, kind, choices, _, _ in SWITCHES:
+        section = page.partition(f"## Switches of the {title},")[2].partition("\n##")[0]
+        for field in dataclasses.fields(kind):
+            (line,) = [line for line in section.splitlines() if line.startswith(f"- `{field.name}`: **")]
+            words = [v for v in choices.get(field.name, ()) if not isinstance(v, tuple)]
+            assert all(str(v) in line for v in words), line
+    assert "- `heads`: **together**; read_last (shawntan, ntm_lasagne); write_first (paper, jingweiz)" in page
+    assert "- `roles`: **separate**; both (fumin)" in page and "- `turns`: **none**\n" in page
 
 
 # ---- the model --------------------------------------------------------------

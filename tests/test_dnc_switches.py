@@ -14,7 +14,7 @@ from drawing import equal, same
 import scratchattn as sa
 from scratchattn.conventions import preset
 from scratchattn.models import DNC
-from scratchattn.models.dnc_start import _CHOICES as STARTS
+from scratchattn.models.dnc_start import CHOICES as STARTS
 from scratchattn.models.dnc_start import DNCStart
 from scratchattn.nn.dnc_cell import dnc_sequence, dnc_shapes, dnc_weights
 from scratchattn.nn.dnc_convention import CHOICES, PARTS, DNCConvention

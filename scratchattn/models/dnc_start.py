@@ -20,7 +20,7 @@ from ..nn.dnc_cell import dnc_start
 from ..refusals import check_settings
 
 TINY = 1e-6
-_CHOICES = {
+CHOICES = {
     "memory": ("zeros", "tiny", "share"),
     "weightings": ("zeros", "tiny", "one_hot", "simplex", "drawn"),
     "reads": ("zeros", "tiny"),
@@ -47,7 +47,7 @@ class DNCStart:
     """The first step of a sequence finds nothing in use, whatever the weightings are (Csordas)."""
 
     def __post_init__(self):
-        check_settings(self, one_of=_CHOICES, flags=("skip_first_update",))
+        check_settings(self, one_of=CHOICES, flags=("skip_first_update",))
 
     def state(self, dnc, batch, rng=None):
         """The DNCState of ``batch`` sequences of the model ``dnc``; ``rng`` draws what is random."""

@@ -27,7 +27,7 @@ from ..refusals import check_settings
 TINY = 1e-6
 _LEARNED = ("learned", "learned_tanh")
 MEMORIES = ("constant", "zeros", "inverse_size", "uniform", *_LEARNED, "learned_unit_rows")
-_CHOICES = {
+CHOICES = {
     "memory": MEMORIES,
     "weightings": ("learned", "learned_falling", "zeros", "constant", "one_hot", "simplex"),
     "reads": (*_LEARNED, "zeros", "constant", "normal"),
@@ -58,7 +58,7 @@ class NTMStart:
     "write_and_read", told to by the hidden units that the controller starts from."""
 
     def __post_init__(self):
-        check_settings(self, one_of=_CHOICES)
+        check_settings(self, one_of=CHOICES)
 
     def shapes(self, ntm):
         """name -> shape of what is learned."""

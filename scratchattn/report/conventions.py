@@ -6,12 +6,22 @@ python -m scratchattn.report.conventions > docs/conventions.md
 import dataclasses
 
 from ..conventions import PRESETS, variant_of
+from ..models import dnc_start, ntm_start
 from ..models.dnc_start import DNCStart
 from ..models.ntm_start import NTMStart
+from ..nn import dnc_convention, ntm_convention
 from ..nn.dnc_convention import DNCConvention
-from ..nn.named_conventions import dnc_settings, ntm_settings
+from ..nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
 from ..nn.ntm_convention import NTMConvention
 from ..op import REGISTRY
+
+# title, dataclass, the choices of its fields, name of a preset -> what it sets, names
+SWITCHES = (
+    ("NTM", NTMConvention, ntm_convention.CHOICES, ntm_settings, NTM_NAMES),
+    ("start of an NTM", NTMStart, ntm_start.CHOICES, lambda name: PRESETS[name].ntm_start, NTM_NAMES),
+    ("DNC", DNCConvention, dnc_convention.CHOICES, dnc_settings, DNC_NAMES),
+    ("start of a DNC", DNCStart, dnc_start.CHOICES, lambda name: PRESETS[name].dnc_start, DNC_NAMES),
+)
 
 HEAD = """\
 # Conventions of public implementations
@@ -40,6 +50,7 @@ def conventions_page():
         f"|---|---|---|---|---|---|\n{rows}",
         "## What each does besides, which no switch here does\n",
         _listed((name, "; ".join(chosen.not_covered)) for name, chosen in PRESETS.items()),
+        *[_switches(*each) for each in SWITCHES],
         "## Ops that have a variant for it\n",
         _listed((name, ", ".join(_ops(name))) for name in PRESETS),
     ]
@@ -63,6 +74,27 @@ def _row(chosen):
         dnc = _told(differing(DNCConvention, dnc_settings(chosen.name)))
         dnc_start = _told(differing(DNCStart, dict(chosen.dnc_start)))
     return f"`{chosen.name}`", source, ntm, start, dnc, dnc_start
+
+
+def _switches(title, kind, choices, settings, names):
+    """Each field: its default, and every other value with the presets that have it."""
+    lines = []
+    for field in dataclasses.fields(kind):
+        flags = (True, False) if type(field.default) is bool else ()
+        who = {value: [] for value in choices.get(field.name, flags) if value != field.default}
+        for name in names:
+            value = settings(name).get(field.name, field.default)
+            if value != field.default:
+                who.setdefault(value, []).append(name)
+        others = [f"{_word(v)} ({', '.join(have)})" if have else _word(v) for v, have in who.items()]
+        lines.append((field.name, "; ".join([f"**{_word(field.default)}**", *others])))
+    return f"## Switches of the {title}, the default first, and who has another\n\n{_listed(lines)}"
+
+
+def _word(value):
+    if value in (None, "", ()):
+        return "none"
+    return _words(value) if type(value) is tuple else str(value)
 
 
 def _told(settings):
