@@ -9,7 +9,7 @@ from drawing import below_simplex, equal, free, gate, link, same
 
 import scratchattn as sa
 from scratchattn.interop import renaming
-from scratchattn.interop.dnc import dnc_gradients, read_dnc
+from scratchattn.interop.dnc import dnc_gradients, dnc_weights_for, read_dnc
 from scratchattn.nn.dnc_cell import DNCState
 from scratchattn.nn.dnc_convention import convention_of
 from scratchattn.nn.named_conventions import dnc_settings
@@ -207,6 +207,40 @@ def test_a_module_in_that_layout_gives_the_same_outputs_and_gradients(name):
     for key, parameter in module.named_parameters():
         assert abs(parameter.grad).max() > 0
         same(gradients[key], parameter.grad.numpy(), 1e-12)
+
+
+@pytest.mark.peers
+@EVERY
+def test_our_weights_go_into_a_module_in_that_layout(name):
+    """And come back as they were; of two biases that are added each has a half."""
+    torch, module, run, convention = made(name)
+    like, sizes = module.state_dict(), {"rows": ROWS, "read_heads": READERS}
+    model, _ = read_dnc(convention, like, **sizes)
+    params = model.init(np.random.default_rng(7))
+    arrays = dnc_weights_for(convention, like, params)
+    module.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
+    _, again = read_dnc(convention, module.state_dict(), **sizes)
+    equal(again.flat, params.flat)
+    state, xs = amid(model), drawn_inputs(4, inputs=INPUTS)
+    now = nested(state, [torch.from_numpy(a) for a in flat(state)])
+    with torch.no_grad():
+        there = run(torch.from_numpy(xs), now, convention_of(dnc_settings(convention)))
+    same(model.sequence(params, state, xs)[0], there.numpy(), 1e-13)
+    if convention == "jingweiz":
+        gates = arrays["controller.in_2_hid.bias_ih"]
+        assert (gates == arrays["controller.in_2_hid.bias_hh"]).all() and gates.max() == 0.5
+
+
+@pytest.mark.peers
+def test_our_weights_that_theirs_have_no_place_for_are_named():
+    _, module, _, convention = made("jingweiz")
+    like = module.state_dict()
+    _, params = read_dnc(convention, like, rows=ROWS, read_heads=READERS)
+    alone = {key: value for key, value in like.items() if ".bias_" not in key}
+    with pytest.raises(ValueError, match="theirs have no bias_1, and it is not zero"):
+        dnc_weights_for(convention, alone, params)
+    with pytest.raises(ValueError, match=r"output_bias of shape \(5,\) is \(2,\) in theirs"):
+        dnc_weights_for(convention, like, dict(params.items()) | {"output_bias": np.ones(5)})
 
 
 @pytest.mark.peers

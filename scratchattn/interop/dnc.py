@@ -2,7 +2,8 @@
 
     model, params = read_dnc("pytorch_dnc", theirs.state_dict(), rows=16, read_heads=4)
     ys, last = model.sequence(params, model.initial_state(params, batch), xs)
-    gradients = dnc_gradients("pytorch_dnc", theirs.state_dict(), ours, read_heads=4)
+    gradients = dnc_gradients("pytorch_dnc", theirs.state_dict(), ours)
+    arrays = dnc_weights_for("pytorch_dnc", theirs.state_dict(), params)
 
 The convention is part of the name: what the code does in its own way is a switch of our cell.  How the
 parts of the interface stand in one matrix is such a switch; where others have a matrix for each part, or
@@ -20,12 +21,13 @@ Source: the repositories, at the commits that ``conventions/presets.py`` names.
 from itertools import count
 
 from .. import backend
+from ..backend import to_numpy
 from ..models.dnc import DNC
 from ..nn.dnc_interface import interface_size
 from ..nn.named_conventions import dnc_settings
 from ..ops.shaping import concat, split
 from ..parameters import Params
-from .renaming import arrays_of, columns, gradients_by_their_names, renamed, torch_lstm
+from .renaming import arrays_of, columns, gradients_by_their_names, renamed, torch_lstm, under_their_names
 
 _CSORDAS_GATES = 1, 0, 2, 3  # of f i o g
 # our part: ixaxaar's layer for it
@@ -83,6 +85,18 @@ def dnc_gradients(convention, source, gradients):
     """
     who, arrays = f"dnc_gradients({convention!r})", arrays_of("dnc_gradients", source)
     return gradients_by_their_names(who, _layout(convention), arrays, gradients)
+
+
+def dnc_weights_for(convention, like, params):
+    """Our parameters under the names of a published implementation: the same outputs there.
+
+    ``like``: as the source of ``read_dnc``, of a model of theirs of the same size; its numbers do not matter.
+    ``params``: a mapping, name -> array.  ValueError for what theirs have not, and for another size.
+    """
+    who, arrays = f"dnc_weights_for({convention!r})", arrays_of("dnc_weights_for", like)
+    return under_their_names(
+        who, _layout(convention), arrays, {name: to_numpy(value) for name, value in params.items()}
+    )
 
 
 def _model(who, convention, found, rows, read_heads):

@@ -2,7 +2,8 @@
 
 A layout is a function of a mapping, name -> array as the others have it, that returns name -> array as we
 have it.  It is made of our ops, so that it runs on the tape: pulled back through it, the gradients of our
-parameters are those of theirs.
+parameters are those of theirs.  It moves numbers and adds some, L, and so the way back is L^T: of numbers
+that enter alone it is their place, and of a sum, as of two biases, each gets an equal part, L^T (L L^T)^-1.
 """
 
 from collections.abc import Mapping
@@ -92,3 +93,23 @@ def gradients_by_their_names(who, layout, arrays, gradients):
 
     _, pullback = vjp(mapped, *[arrays[name] for name in names])
     return dict(zip(names, pullback(*[gradients[name] for name in ours]), strict=True))
+
+
+def under_their_names(who, layout, like, values):
+    """name -> array as they have it, of ours; ``like``, a mapping, has their names and shapes.
+
+    ValueError for what theirs have not, and for another shape.
+    """
+    (dtype,) = {value.dtype for value in values.values()}
+    like = {name: np.zeros(array.shape, dtype) for name, array in like.items()}
+    shapes = {name: array.shape for name, array in renamed(who, layout, like).items()}
+    for name, value in values.items():
+        if shapes.get(name) != value.shape:
+            raise ValueError(f"{who}: {name} of shape {value.shape} is {shapes.get(name)} in theirs")
+    ones = {name: np.ones_like(value) for name, value in values.items()}
+    counts = renamed(who, layout, gradients_by_their_names(who, layout, like, ones))
+    for name, value in values.items():
+        if ((counts[name] == 0) & (value != 0)).any():
+            raise ValueError(f"{who}: theirs have no {name}, and it is not zero")
+    parts = {name: value / np.where(counts[name], counts[name], 1) for name, value in values.items()}
+    return gradients_by_their_names(who, layout, like, parts)
