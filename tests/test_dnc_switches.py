@@ -9,7 +9,7 @@ import pytest
 from adjoint import flat, is_the_adjoint
 from dnc_by_hand import paper_step
 from dnc_machines import drawn_inputs, machine, nested, unrolled
-from drawing import equal, same
+from drawing import equal, given, hypothesis, same, seeds, st
 
 import scratchattn as sa
 from scratchattn.conventions import preset
@@ -96,9 +96,8 @@ def test_every_switch_is_in_some_preset_or_is_said_to_be_in_none():
 # ---- the cell ---------------------------------------------------------------
 
 
-@each
-def test_a_switch_is_felt_and_is_what_the_step_by_hand_says(field, value):
-    beside, said, params, state = made(field, value)
+def as_by_hand(said, params, state):
+    """Three steps of two sequences, held against the loops; their outputs and the last state."""
     xs, weights = 2 * drawn_inputs(3), dnc_weights(params)
     ys, last = dnc_sequence(xs, state, weights, **said)
     for b in range(2):
@@ -107,6 +106,32 @@ def test_a_switch_is_felt_and_is_what_the_step_by_hand_says(field, value):
             y, own = paper_step(xs[t, b], own, weights, DNCConvention(**said))
             same(ys[t, b], y, 1e-12)
         same([a[b] for a in flat(last)], list(flat(own)), 1e-12)
+    return xs, weights, ys, last
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+@pytest.mark.parametrize("name", DNC_NAMES)
+def test_a_preset_is_what_the_step_by_hand_says(name, writers):
+    said = dnc_settings(name)
+    as_by_hand(said, *machine(said, seed=1, writers=writers, size=0.9))
+
+
+@given(seeds, st.integers(1, 2))
+@hypothesis.settings(max_examples=40)
+def test_all_switches_may_be_turned_together(seed, writers):
+    """Each at random to any of its values."""
+    rng, said = np.random.default_rng(seed), {}
+    for field, values in SWITCHES.items():
+        if rng.random() < 0.5:
+            values = list(values)
+            said[field] = values[rng.integers(len(values))]
+    as_by_hand(said, *machine(said, seed=seed, writers=writers, size=0.9))
+
+
+@each
+def test_a_switch_is_felt_and_is_what_the_step_by_hand_says(field, value):
+    beside, said, params, state = made(field, value)
+    xs, weights, ys, last = as_by_hand(said, params, state)
     without = {name: a.shape for name, a in machine(beside, seed=1, writers=state.link.shape[1])[0].items()}
     if without == {name: a.shape for name, a in params.items()}:
         plain, end = dnc_sequence(xs, state, weights, **beside)
