@@ -5,11 +5,11 @@ units, features (of all reads together), gates (columns of the sums), recurrent 
 are the buffers of the forward and of the backward, ``v`` and ``d`` the views of one step into them, ``xp``
 the library, ``tw`` its twins.
 
-Reads lie beside the hidden units, so that one product serves both.  The columns of sigmoids come negated:
+Reads lie beside the hidden units, so that one product serves both.  The sums of gates come negated:
 1 / (1 + exp(.)) keeps the digits of a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.
-The candidate's come times -2: the slope of tanh(z) is four times that of the sigmoid at 2 z, so that one
-rule makes all four slopes.  From the exponentials on, gates lie apart, (4, b, h): each is one contiguous
-block.
+The candidate's do too, and are doubled once they are summed: the slope of tanh(z) is four times that of the
+sigmoid at 2 z, so that one rule makes all four slopes.  From the exponentials on, gates lie apart, (4, b, h):
+each is one contiguous block.
 """
 
 from math import prod
@@ -21,7 +21,7 @@ def forward_buffers(new, s):
     t, b, h = s.steps, s.batch, s.units
     f = SimpleNamespace(
         carried=new(t + 1, b, s.features + h + 1),  # [reads, hidden, 1] before step 0, after it, ...
-        sums=new(t, b, s.gates),  # those of sigmoids negated, the candidate's times -2
+        sums=new(t, b, s.gates),  # negated, the candidate's then doubled
         recurrent=new(b, s.gates),
         over_units=new(b, h),
     )
@@ -82,12 +82,8 @@ def carried_weights(xp, weights, sizes):
 
 
 def negated(xp, array, sizes):
-    """A new array: the columns of sigmoids, the first three quarters, negated, the rest times -2."""
-    if not sizes.recurrent:
-        return array
-    array = -array
-    array[..., 3 * sizes.units :] *= 2
-    return array
+    """What makes the sums of an LSTM, negated; a tanh layer's as it is."""
+    return -array if sizes.recurrent else array
 
 
 def step(xp, tw, v, f, recurrent_weights, sizes):
@@ -97,9 +93,11 @@ def step(xp, tw, v, f, recurrent_weights, sizes):
     if not sizes.recurrent:
         xp.tanh(sums, out=v.hidden)
         return
-    tw.rising(v.sums_apart, v.exponentials, v.gates)
-    candidate, cell = xp.multiply(v.candidate_sums, -0.5, out=v.candidate), v.cell
+    candidate_sums, cell = v.candidate_sums, v.cell
+    candidate = xp.multiply(candidate_sums, -1, out=v.candidate)
     xp.tanh(candidate, out=candidate)
+    candidate_sums *= 2  # not its weights, which may have no room for it
+    tw.rising(v.sums_apart, v.exponentials, v.gates)
     xp.multiply(v.forget, v.cell_before, out=cell)
     cell += xp.multiply(v.input, candidate, out=f.over_units)
     xp.tanh(cell, out=v.shown)
