@@ -1,6 +1,4 @@
-"""What the NTM promises beyond equality with its composition: buffers, chunks, lengths, rows, depth."""
-
-import gc
+"""What the NTM promises beyond what test_fused_models.py asks of all models: depth, layers, zeros."""
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from scratchattn.models import NTM
 from scratchattn.nn.named_conventions import NTM_NAMES
 from scratchattn.nn.ntm_cell import head_sizes, ntm_shapes, told_heads
 from scratchattn.tasks import Copy
-from scratchattn.training.optimisers import RMSprop
 
 EPS = np.finfo(float).eps
 
@@ -32,132 +29,6 @@ def recorded(ntm, params, xs, lengths=None):
 
 def inputs(t=4, b=2, seed=0):
     return np.random.default_rng(seed).normal(size=(t, b, 3))
-
-
-@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
-def test_two_forwards_may_precede_their_backwards(controller):
-    ntm = model(controller=controller)
-    params = ntm.init(np.random.default_rng(0))
-    xs, others = inputs(seed=1), inputs(seed=2)
-    u = np.random.default_rng(3).normal(size=(4, 2, 2))
-    alone = [recorded(ntm, params, each)[1](u) for each in (xs, others)]
-    (_, pull_first), (_, pull_second) = recorded(ntm, params, xs), recorded(ntm, params, others)
-    for expected, pull in zip(alone, (pull_first, pull_second)):
-        assert all((a == b).all() for a, b in zip(expected, pull(u), strict=True))
-
-
-def test_a_pullback_called_twice_gives_the_same_bits():
-    ntm = model()
-    outputs, pull = recorded(ntm, ntm.init(np.random.default_rng(0)), inputs())
-    u = np.random.default_rng(1).normal(size=outputs.shape)
-    first = [g.copy() for g in pull(u)]
-    pull(2 * u)
-    assert all((a == b).all() for a, b in zip(first, pull(u), strict=True))
-
-
-def test_a_pullback_after_an_optimiser_step_is_refused():
-    ntm = model()
-    params = ntm.init(np.random.default_rng(0))
-    outputs, pull = recorded(ntm, params, inputs())
-    u = np.ones(outputs.shape)
-    gradient = sa.Params(params.shapes, np.concatenate([g.ravel() for g in pull(u)]))
-    RMSprop(params).step(gradient)
-    with pytest.raises(RuntimeError, match=r"overwritten 1 time\(s\) since the forward pass was recorded"):
-        pull(u)
-
-
-def test_outputs_outlive_their_recording():
-    ntm = model()
-    params = ntm.init(np.random.default_rng(0))
-    leaves = params.tensors()
-    outputs, state = ntm.sequence(leaves, ntm.initial_state(leaves, 2), inputs())
-    kept = [outputs.data, *[a.data for a in state]]
-    before = [a.copy() for a in kept]
-    del outputs, state, leaves
-    gc.collect()
-    for seed in range(3):
-        _, pull = recorded(ntm, params, inputs(seed=seed + 5))
-        pull(np.ones((4, 2, 2)))
-    assert all((a == b).all() for a, b in zip(kept, before))
-
-
-def test_gradients_outlive_the_next_pullback():
-    ntm = model()
-    params = ntm.init(np.random.default_rng(0))
-    _, pull = recorded(ntm, params, inputs())
-    first = pull(np.ones((4, 2, 2)))
-    before = [g.copy() for g in first]
-    pull(np.full((4, 2, 2), 7.0))
-    recorded(ntm, params, inputs(seed=9))[1](np.ones((4, 2, 2)))
-    assert all((a == b).all() for a, b in zip(first, before))
-
-
-@pytest.mark.parametrize("engine, tolerance", [("fused", 1e-12), ("reference", 0.0)])
-@pytest.mark.parametrize("controller", [{}, {"controller": "feedforward"}, {"layers": 2}])
-def test_chunks_equal_the_whole(engine, tolerance, controller):
-    engine = "auto" if "layers" in controller else engine
-    ntm = model(engine=engine, **controller, read_heads=2, write_heads=2)
-    params, xs = ntm.init(np.random.default_rng(0)), inputs(t=7)
-    whole, last = ntm.sequence(params, ntm.initial_state(params, 2), xs)
-    state, parts = ntm.initial_state(params, 2), []
-    for chunk in (xs[:3], xs[3:3], xs[3:]):
-        part, state = ntm.sequence(params, state, chunk)
-        parts.append(part)
-    for a, b in zip([np.concatenate(parts), *state], [whole, *last], strict=True):
-        assert a is b is None or distance(a, b) <= tolerance
-
-
-def test_float32_chunks_equal_the_whole_to_its_precision():
-    ntm = model(dtype="float32")
-    params, xs = ntm.init(np.random.default_rng(0)), inputs(t=7).astype("float32")
-    whole, _ = ntm.sequence(params, ntm.initial_state(params, 2), xs)
-    first, state = ntm.sequence(params, ntm.initial_state(params, 2), xs[:4])
-    second, _ = ntm.sequence(params, state, xs[4:])
-    assert distance(np.concatenate([first, second]), whole) <= 1e-5
-
-
-@pytest.mark.parametrize("settings", [{"engine": "fused"}, {"engine": "reference"}, {"layers": 2}])
-def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(settings):
-    ntm = model(**settings)
-    params, xs, lengths = ntm.init(np.random.default_rng(0)), inputs(t=5, b=3), np.array([5, 2, 0])
-    for j, n in enumerate(lengths):
-        xs[n:, j] = np.nan
-    outputs, pull = recorded(ntm, params, xs, lengths)
-    state = ntm.sequence(params, ntm.initial_state(params, 3), xs, lengths)[1]
-    u = np.random.default_rng(1).normal(size=outputs.shape)
-    total = [0.0 for _ in params]
-    for j, n in enumerate(lengths):
-        alone, pull_alone = recorded(ntm, params, xs[:n, j : j + 1])
-        last = ntm.sequence(params, ntm.initial_state(params, 1), xs[:n, j : j + 1])[1]
-        assert distance(outputs.data[:n, j : j + 1], alone.data) <= 1e-12 if n else True
-        assert (outputs.data[n:, j] == 0).all()
-        for a, b in zip(state, last, strict=True):
-            assert distance(a[j : j + 1], b) <= 1e-12
-        total = [a + b for a, b in zip(total, pull_alone(u[:n, j : j + 1]))]
-    for a, b in zip(pull(u), total, strict=True):
-        assert distance(a, b) <= 1e-12
-
-
-@pytest.mark.parametrize(
-    "settings", [{}, {"controller": "feedforward"}, {"read_heads": 2, "write_heads": 3, "shifts": 5}]
-)
-def test_both_engines_agree_through_the_model(settings):
-    fused, reference = model(**settings), model(**settings, engine="reference")
-    params, xs = fused.init(np.random.default_rng(0)), inputs()
-    (a, pull_a), (b, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
-    u = np.random.default_rng(1).normal(size=a.shape)
-    assert distance(a.data, b.data) <= 1e-12
-    for name, x, y in zip(params, pull_a(u), pull_b(u), strict=True):
-        assert distance(x, y) <= 1e-12, name
-
-
-def test_a_step_is_a_sequence_of_one():
-    ntm = model()
-    params, xs = ntm.init(np.random.default_rng(0)), inputs(t=1)
-    y, state = ntm.step(params, ntm.initial_state(params, 2), xs[0])
-    ys, last = ntm.sequence(params, ntm.initial_state(params, 2), xs)
-    assert distance(y, ys[0]) <= 1e-12
-    assert all(distance(a, b) <= 1e-12 for a, b in zip(state, last, strict=True))
 
 
 @pytest.mark.parametrize("controller", ["lstm", "feedforward"])
@@ -258,22 +129,6 @@ def test_rows_that_nothing_moved_to_have_the_gradients_of_the_composition(rng, s
     u = random_like(rng, found)
     for a, b in zip([*found, *pull(*u)], [*expected, *pull_expected(*u)], strict=True):
         assert distance(a, b) <= 1e-12
-
-
-def test_no_steps_give_back_the_state():
-    ntm = model()
-    params = ntm.init(np.random.default_rng(0))
-    outputs, pull = recorded(ntm, params, inputs(t=0))
-    assert outputs.shape == (0, 2, 2)
-    assert not any(abs(g).sum() for g in pull(np.zeros((0, 2, 2))))
-
-
-@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
-def test_an_empty_batch_gives_empty_outputs_and_zero_gradients(controller):
-    ntm = model(controller=controller)
-    outputs, pull = recorded(ntm, ntm.init(np.random.default_rng(0)), inputs(b=0))
-    assert outputs.shape == (4, 0, 2)
-    assert not any(abs(g).sum() for g in pull(np.zeros((4, 0, 2))))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Recurrent networks in layers and directions, and the LSTM that is laid out for speed."""
 
-import gc
 import math
 
 import numpy as np
@@ -12,12 +11,12 @@ from gradcheck.subject import distance
 from scratchattn.fused.gru import gru_sequence
 from scratchattn.fused.lstm import lstm_sequence
 from scratchattn.models import RNN
-from scratchattn.models.rnn import LAYERS, RNNState
+from scratchattn.models.rnn import RNNState
 from scratchattn.nn.gru import gru_shapes
 from scratchattn.nn.lstm import lstm_shapes
 from scratchattn.nn.reversal import backwards
 from scratchattn.tasks import Copy
-from scratchattn.training import RMSprop, Settings, train
+from scratchattn.training import Settings, train
 
 EVERY = [(cell, both) for cell in ("tanh", "lstm", "gru") for both in (False, True)]
 
@@ -31,17 +30,6 @@ def model(**settings):
 
 def inputs(t=5, b=3, seed=0):
     return np.random.default_rng(seed).normal(size=(t, b, 3))
-
-
-def recorded(rnn, params, xs, lengths=None):
-    """Outputs of a forward pass, and what pulls a cotangent back to all parameters."""
-    leaves = params.tensors()
-    outputs, _ = rnn.sequence(leaves, rnn.initial_state(leaves, xs.shape[1]), xs, lengths)
-    return outputs, lambda u: sa.pull_back([outputs], [u], list(leaves.values()))
-
-
-def arrays(state):
-    return [*state.hidden, *state.cell]
 
 
 # ---- what is computed -------------------------------------------------------
@@ -90,58 +78,6 @@ def test_twice_backwards_is_forwards_and_ends_stay():
     assert (backwards(turned, lengths) == x).all()
 
 
-@pytest.mark.parametrize("cell, both", EVERY)
-def test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read(cell, both):
-    rnn, lengths = model(cell=cell, both_directions=both), np.array([5, 2, 0])
-    params, xs = rnn.init(np.random.default_rng(0)), inputs()
-    for j, n in enumerate(lengths):
-        xs[n:, j] = np.nan
-    outputs, pull = recorded(rnn, params, xs, lengths)
-    state = rnn.sequence(params, rnn.initial_state(params, 3), xs, lengths)[1]
-    u = np.random.default_rng(1).normal(size=outputs.shape)
-    total = [0.0 for _ in params]
-    for j, n in enumerate(lengths):
-        alone, pull_alone = recorded(rnn, params, xs[:n, j : j + 1])
-        last = rnn.sequence(params, rnn.initial_state(params, 1), xs[:n, j : j + 1])[1]
-        assert n == 0 or distance(outputs.data[:n, j : j + 1], alone.data) <= 1e-12
-        assert (outputs.data[n:, j] == 0).all()
-        for a, b in zip(arrays(state), arrays(last), strict=True):
-            assert (a[j] == b[0]).all() if n == 0 else distance(a[j : j + 1], b) <= 1e-12
-        total = [a + b for a, b in zip(total, pull_alone(u[:n, j : j + 1]))]
-    for a, b in zip(pull(u), total, strict=True):
-        assert distance(a, b) <= 1e-12
-
-
-@pytest.mark.parametrize("cell, engine", LAYERS)
-def test_chunks_equal_the_whole_and_a_step_is_a_sequence_of_one(cell, engine):
-    rnn, tolerance = model(cell=cell, engine=engine), 1e-12 if engine == "fused" else 0.0
-    params, xs = rnn.init(np.random.default_rng(0)), inputs(t=7)
-    whole, last = rnn.sequence(params, rnn.initial_state(params, 3), xs)
-    state, parts = rnn.initial_state(params, 3), []
-    for chunk in (xs[:3], xs[3:3], xs[3:]):
-        part, state = rnn.sequence(params, state, chunk)
-        parts.append(part)
-    stepped, steps = rnn.initial_state(params, 3), []
-    for x in xs:
-        y, stepped = rnn.step(params, stepped, x)
-        steps.append(y)
-    for a, b in zip([np.concatenate(parts), *arrays(state)], [whole, *arrays(last)], strict=True):
-        assert distance(a, b) <= tolerance
-    for a, b in zip([np.stack(steps), *arrays(stepped)], [whole, *arrays(last)], strict=True):
-        assert distance(a, b) <= 1e-12
-
-
-@pytest.mark.parametrize("cell, both", [(c, both) for c, both in EVERY if c != "tanh"])
-def test_both_engines_agree_through_the_model(cell, both):
-    fused, reference = (model(cell=cell, both_directions=both, engine=e) for e in ("fused", "reference"))
-    params, xs = fused.init(np.random.default_rng(0)), inputs()
-    (a, pull_a), (b, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
-    u = np.random.default_rng(1).normal(size=a.shape)
-    assert distance(a.data, b.data) <= 1e-12
-    for name, x, y in zip(params, pull_a(u), pull_b(u), strict=True):
-        assert distance(x, y) <= 1e-12, name
-
-
 def equals_its_steps(layer, primals, **params):
     """Outputs and gradients of a fused layer are those of its composition."""
     rng = np.random.default_rng(1)
@@ -184,45 +120,6 @@ def test_the_adjoint_identity_holds_through_a_hundred_steps(cell, both):
         return rnn.sequence(named, rnn.initial_state(named, 2), xs, np.array([100, 60]))[0]
 
     is_the_adjoint(outputs, *[params[name] for name in params])
-
-
-# ---- buffers ----------------------------------------------------------------
-
-
-def test_two_forwards_may_precede_their_backwards_and_a_pullback_be_called_twice():
-    rnn = model()
-    params, xs, others = rnn.init(np.random.default_rng(0)), inputs(seed=1), inputs(seed=2)
-    u = np.random.default_rng(3).normal(size=(5, 3, 2))
-    alone = [recorded(rnn, params, each)[1](u) for each in (xs, others)]
-    (_, pull_first), (_, pull_second) = recorded(rnn, params, xs), recorded(rnn, params, others)
-    pull_first(2 * u)
-    for expected, pull in zip(alone, (pull_first, pull_second)):
-        assert all((a == b).all() for a, b in zip(expected, pull(u), strict=True))
-
-
-def test_nothing_that_is_returned_is_leased_memory():
-    def run(seed):
-        rng = np.random.default_rng(seed)
-        weights = [rng.normal(size=shape) for shape in lstm_shapes(3, 4).values()]
-        out, pull = sa.vjp(lambda *a: lstm_sequence(*a), inputs(), *rng.normal(size=(2, 3, 4)), *weights)
-        return [*out, *pull(*[rng.normal(size=y.shape) for y in out])]
-
-    kept = run(0)
-    before = [a.copy() for a in kept]
-    gc.collect()
-    for seed in range(3):
-        run(seed + 5)
-    assert all((a == b).all() for a, b in zip(kept, before, strict=True))
-
-
-def test_a_pullback_after_an_optimiser_step_is_refused():
-    rnn = model()
-    params = rnn.init(np.random.default_rng(0))
-    outputs, pull = recorded(rnn, params, inputs())
-    u = np.ones(outputs.shape)
-    RMSprop(params).step(sa.Params(params.shapes, np.concatenate([g.ravel() for g in pull(u)])))
-    with pytest.raises(RuntimeError, match=r"overwritten 1 time\(s\)"):
-        pull(u)
 
 
 # ---- others, settings, training ---------------------------------------------
