@@ -29,15 +29,15 @@ def forward_buffers(new, s):
         inverse=new(t + 1, b, 1, n),  # one over the lengths of the rows
         usage=new(t + 1, b, n),
         link=new(t + 1, b, n, n),
-        preceding=new(t + 1, b, 2, n),  # precedence, and a row of zeros
-        written=new(t + 1, b, 2, n),  # write weightings, and a row of ones
-        unwritten=new(t, b, 2, n),  # a row of minus one, and one minus the new write weighting
+        preceding=new(t + 1, 2, b, n),  # precedence, and a row of zeros
+        written=new(t + 1, 2, b, n),  # write weightings, and a row of ones
+        unwritten=new(t, 2, b, n),  # a row of minus one, and one minus the new write weighting
         reading=new(t + 1, b, r, n),
         untouched=new(t, b, 1, 1),  # one minus the sum of the write weighting
-        factors=new(t, b, r, n),  # whose product is kept
+        factors=new(t, r, b, n),  # whose product is kept
         kept=new(t, b, n),
         used=new(t, b, n),  # usage after the write and before anything is freed
-        products=new(t, len(reaches) + 1, b, pad + n + 1),  # see ``_dnc_allocation``
+        products=new(t, len(reaches) + 1, pad + n + 1, b),  # see ``_dnc_writing``
         sources=new(t, 2, b, n),  # allocation, content weighting
         logits_of_writer=new(t, b, 1, n),
         logits=new(t, b, r, n),  # of the readers
@@ -45,23 +45,27 @@ def forward_buffers(new, s):
         over_ways=new(b, 3, r, n),
         over_reading=new(b, r, n),
         over_links=new(b, n, n),
-        over_rows=new(b, n),
-        over_modes=new(1, b, r),
+        free=new(n, b),
+        over_modes=new(b, r),
         squares=new(b, w, n),  # of the newest memory
         changes=new(b, 2 * w, n),  # of the memory: what is left of it, what is added
         one=new(b, 1, 1),
         one_each=new(b, r, 1),
         ones=new(1, w),
+        ones_of_rows=new(n),
     )
     f.strength = f.above[:, :, : r + 1]
     f.left, f.addition = f.changes[:, :w], f.changes[:, w:]
     spare = f.squashed[:, :, c["spare"]]
     spare[:, :, :w], spare[:, :, w:] = 1, 0
-    f.ones[...], f.written[:, :, 1], f.unwritten[:, :, 0], f.products[...] = 1, 1, -1, 1
-    f.preceding[:, :, 1] = 0
+    f.one_flat = f.one[:, :, 0]
+    f.ones[...], f.ones_of_rows[...] = 1, 1
+    f.written[:, 1], f.unwritten[:, 0], f.products[...] = 1, -1, 1
+    f.preceding[:, 1] = 0
     first = f.one[:, 0, 0]
-    f.first = stable_argsort(array_module(first).zeros_like(first))[:, None] * n  # 0, n, 2n, ... as integers
-    f.states += (f.memory, f.usage, f.link, f.preceding, f.written, f.reading)
+    f.first = stable_argsort(array_module(first).zeros_like(first)) * n  # 0, n, 2n, ... as integers
+    f.orders = stable_argsort(array_module(first).zeros_like(f.products[:, 0, -n:]))  # integers
+    f.states += (f.memory, f.usage, f.link, f.preceding[:, 0], f.written[:, 0], f.reading)
     f.emitted = new(t, b, f.raw.shape[-1]) if s.convention.clip_interface else f.raw
     if s.convention.keys == "tanh":
         f.words = new(t, b, s.emitted()["words"].stop)
@@ -95,6 +99,7 @@ def _views(f, s, t, reaches):
     v.raw_modes, v.modes = raw[:, emitted["modes"]].reshape(b, 3, r).swapaxes(0, 1), f.modes[t]
     v.modes_of_rows = v.modes.swapaxes(0, 1)[:, :, :, None]
     v.free, v.erase = squashed[:, c["free"], None], squashed[:, c["erase"]]
+    v.not_free = squashed[:, c["not_free"], None]
     v.minus_erase = squashed[:, c["minus_erase"]]
     v.shares, v.write = squashed[:, c["allocate"].start : c["alike"].stop], squashed[:, c["write"]]
     v.taking, v.taking_of_rows = f.taking[t], f.taking[t].swapaxes(0, 1)[:, :, None]
@@ -107,17 +112,17 @@ def _views(f, s, t, reaches):
     v.usage, v.usage_after = f.usage[t], f.usage[t + 1]
     v.link, v.link_after, v.link_turned = f.link[t], f.link[t + 1], f.link[t + 1].swapaxes(1, 2)
     v.diagonal = v.link_after.reshape(b, n * n)[:, :: n + 1]
-    v.preceding, v.precedence = f.preceding[t], f.preceding[t][:, :1]
-    v.precedence_after = f.preceding[t + 1][:, :1]
+    v.preceding, v.precedence = f.preceding[t].swapaxes(0, 1), f.preceding[t, 0][:, None]
+    v.precedence_after = f.preceding[t + 1, 0][:, None]
     v.precedence_column = v.precedence.swapaxes(1, 2)
-    v.written, v.writing = f.written[t + 1], f.written[t + 1][:, :1]
+    v.written, v.writing = f.written[t + 1].swapaxes(0, 1), f.written[t + 1, 0][:, None]
     v.written_columns = v.written.swapaxes(1, 2)
-    v.writing_before, v.writing_column = f.written[t][:, 0], v.writing.swapaxes(1, 2)
-    v.unwritten, v.unwritten_columns = f.unwritten[t][:, 1:], f.unwritten[t].swapaxes(1, 2)
+    v.writing_before, v.writing_column = f.written[t, 0], v.writing.swapaxes(1, 2)
+    v.unwritten, v.unwritten_columns = f.unwritten[t, 1][:, None], f.unwritten[t].transpose(1, 2, 0)
     v.untouched, v.reading_before, v.reading = f.untouched[t], f.reading[t], f.reading[t + 1]
-    v.factors, v.kept, v.used = f.factors[t], f.kept[t], f.used[t]
+    v.factors, v.kept, v.used = f.factors[t].swapaxes(0, 1), f.kept[t], f.used[t]
     v.kept_of_rows = v.kept[:, None]
-    v.factor_of = [v.factors[:, h] for h in range(r)]
+    v.factor_of = list(f.factors[t])
     v.sources, v.sources_of = f.sources[t], f.sources[t].swapaxes(0, 1)
     v.allocation, v.allocation_flat = v.sources[0], v.sources[0].reshape(-1)
     v.ways = f.ways[t]
@@ -135,19 +140,28 @@ def _views(f, s, t, reaches):
         v.raised_masks = squashed[:, c["masks"]].reshape(b, r + 1, w)
         v.masks = f.masks[t] if hasattr(f, "masks") else v.raised_masks
     products, start = f.products[t], s.pad()
-    v.usage_in_order, v.left_before = products[0][:, start + 1 :], products[-1][:, start:-1]
+    v.order, v.usage_in_order, v.left_before = (
+        f.orders[t],
+        products[0][start + 1 :],
+        products[-1][start:-1],
+    )
     v.doublings = [
-        (products[j][:, start:], products[j][:, start - reach : -reach], products[j + 1][:, start:])
+        (products[j][start:], products[j][start - reach : -reach], products[j + 1][start:])
         for j, reach in enumerate(reaches)
     ]
-    v.windows = [products[j][:, start + 1 + reach :] for j, reach in enumerate(reaches)]
+    v.windows = [products[j][start + 1 + reach :] for j, reach in enumerate(reaches)]
     return v
 
 
 def _look(f, t, heads, logits, weighting, one):
     """What ``content`` looks with, for some of the heads."""
     look = SimpleNamespace(
-        heads=heads, scaled=f.scaled[t][:, heads], logits=logits[t], weighting=weighting, one=one
+        heads=heads,
+        scaled=f.scaled[t][:, heads],
+        logits=logits[t],
+        weighting=weighting,
+        one=one,
+        total=one[:, :, 0],
     )
     if hasattr(f, "similarity"):
         look.similarity, look.masks_squared = f.similarity[t][:, heads], f.masks_squared[t][:, heads]

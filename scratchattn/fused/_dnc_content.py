@@ -18,7 +18,8 @@ def content(xp, tw, look, memory, inverse, f, sizes):
         compare(xp, look, memory, f.squares, sizes.convention)
     xp.subtract(logits, tw.max(logits, 2, one), out=weighting)
     xp.exp(weighting, out=weighting)
-    weighting /= tw.add(weighting, 2, one)
+    tw.dot(weighting, f.ones_of_rows, look.total)
+    weighting /= one
 
 
 def content_back(xp, tw, dweighting, look, rows, inverse, d, g, sizes):

@@ -26,7 +26,7 @@ def emitting_weights(xp, weights, bias, sizes):
     """Interface weights with the bias as last row, columns as in ``Sizes.emitted``: sigmoids' negated."""
     w = in_order(xp, xp.concat([weights, bias[None, :]], axis=0), sizes)
     part = {name: w[:, where] for name, where in sizes.blocks().items()}
-    gates = [-part["free"], -part["allocate"], part["allocate"], -part["write"], -part["erase"]]
+    gates = [-part["free"], part["free"], -part["allocate"], part["allocate"], -part["write"], -part["erase"]]
     above = part["strength"], part["sharpness"]
     return xp.concat(
         [part["keys"], part["write_vector"], *gates, -part["masks"], *above, part["modes"]], axis=1
@@ -51,9 +51,12 @@ def squash(xp, tw, v, f, sizes):
     v.above_one += 1
     modes = v.modes  # (3, b, r): what runs over three runs over whole blocks
     modes[...] = v.raw_modes
-    modes -= tw.max(modes, 0, f.over_modes)
+    back, alike, onwards = modes
+    modes -= xp.maximum(xp.maximum(back, alike, out=f.over_modes), onwards, out=f.over_modes)
     xp.exp(modes, out=modes)
-    modes /= tw.add(modes, 0, f.over_modes)
+    total = xp.add(back, alike, out=f.over_modes)
+    total += onwards
+    modes /= total
     if not sizes.plain:
         comparison.prepare(xp, tw, v, chosen)
         return
@@ -101,9 +104,9 @@ def slopes(xp, tw, f, g, sizes):
     if chosen.keys == "tanh":
         for name in ("keys", "write_vector"):
             tanh_slopes(xp, tw, f.raw[:, :, e[name]], slope[:, :, c[name]])
-    xp.multiply(f.used, -1, out=g.freeing[:, :, 0])
+    xp.multiply(f.used, -1, out=g.freeing[:, 0])
     if chosen.deallocate:  # the gradient of what is kept is made step by step
-        g.freeing[:, :, 0] = -1
+        g.freeing[:, 0] = -1
     if sizes.plain:
         slope[:, :, c["strength"]] /= f.strength
         xp.multiply(f.length, f.length, out=g.key_pull)
@@ -122,15 +125,15 @@ def slopes(xp, tw, f, g, sizes):
 def _slopes_of_usage(xp, f, g, now, reads):
     """Of the usage by the factors of what is kept, by the write weighting and by the usage before."""
     freeing, by_usage, by_writing = g.freeing[now], g.by_usage[now], g.by_writing[now]
-    factors = [f.factors[now, :, h] for h in range(reads)]
+    factors = [f.factors[now, h] for h in range(reads)]
     for h in range(1, reads):  # times the factors before each
-        xp.multiply(freeing[:, :, h - 1], factors[h - 1], out=freeing[:, :, h])
+        xp.multiply(freeing[:, h - 1], factors[h - 1], out=freeing[:, h])
     after = by_usage
     after[...] = 1
     for h in range(reads - 1, 0, -1):  # and times those after it
         after *= factors[h]
-        freeing[:, :, h - 1] *= after
+        freeing[:, h - 1] *= after
     xp.subtract(1, f.usage[:-1][now], out=by_writing)
     by_writing *= f.kept[now]
-    xp.subtract(1, f.written[:-1][now, :, 0], out=by_usage)
+    xp.subtract(1, f.written[:-1][now, 0], out=by_usage)
     by_usage *= f.kept[now]

@@ -17,7 +17,8 @@ def link(xp, tw, v, f):
     xp.multiply(over, v.link, out=after)
     after += xp.matmul(v.written_columns, v.preceding, out=over)
     v.diagonal[...] = 0
-    untouched = xp.subtract(1, tw.add(v.writing, 2, f.one), out=v.untouched)
+    tw.dot(v.writing, f.ones_of_rows, f.one_flat)
+    untouched = xp.subtract(1, f.one, out=v.untouched)
     xp.multiply(v.precedence, untouched, out=v.precedence_after)
     v.precedence_after += v.writing
 
@@ -49,7 +50,10 @@ def read_back(xp, tw, v, d, g, sizes):
     tw.dot(over_ways, v.ways, g.dmodes_of_batch)
     tw.dot(dreading, v.reading, g.mean_of_modes_flat)  # of dmodes, by the modes; what rounding left follows
     dmodes -= g.mean_of_modes
-    dmodes -= tw.add(xp.multiply(dmodes, modes, out=g.over_modes), 0, g.mean_of_modes)
+    back, alike, onwards = xp.multiply(dmodes, modes, out=g.over_modes)
+    back += alike
+    back += onwards
+    dmodes -= back
     xp.multiply(dmodes, modes, out=d.dmodes)
     xp.multiply(over_ways, v.modes_of_rows, out=g.dways)
     if sizes.convention.sharpen_links:
@@ -67,7 +71,7 @@ def pull_on_memory(xp, tw, memory, inverse_squared, g, sizes):
     if not sizes.plain:
         comparison.pull_on_memory(xp, memory, g)
         return
-    scale = tw.add(g.pulled, 1, g.scale)
+    scale = xp.matmul(g.ones_of_heads, g.pulled, out=g.scale)
     scale *= inverse_squared
     g.dmemory -= xp.multiply(memory, scale, out=g.change)
 

@@ -12,7 +12,7 @@ def backward_buffers(new, s):
         head_slopes=new(t, b, p),
         key_pull=new(t, b, r + 1),  # one over the square of a key's length
         inverse_squared=new(t + 1, b, 1, n),
-        freeing=new(t, b, r, n),  # d usage by each factor of what is kept, by what is freed
+        freeing=new(t, r, b, n),  # d usage by each factor of what is kept, by what is freed
         by_writing=new(t, b, n),  # d usage by the write weighting
         by_usage=new(t, b, n),
         back_to_hidden=new(p, s.shown),  # transposed weights
@@ -31,8 +31,9 @@ def backward_buffers(new, s):
         pulled=new(b, r + 1, n),
         scale=new(b, 1, n),
         change=new(b, w, n),
-        asked=new(b, n + 1),
-        level=new(b, n),
+        asked=new(n + 1, b),
+        level=new(n, b),
+        over_level=new(n, b),
         over_rows=new(b, n),
         over_row=new(b, 1, n),
         over_column=new(b, n, 1),
@@ -47,10 +48,11 @@ def backward_buffers(new, s):
         one=new(b, 1, 1),
         ones_column=new(n, 1),
         ones_row=new(1, n),
+        ones_of_heads=new(1, r + 1),
     )
     g.mean_of_modes_flat = g.mean_of_modes[0]
     g.one_flat, g.column_as_row = g.one[:, :, 0], g.over_column.reshape(b, 1, n)
-    g.ones_column[...], g.ones_row[...], g.asked[:, n] = 1, 1, 0
+    g.ones_column[...], g.ones_row[...], g.ones_of_heads[...], g.asked[n] = 1, 1, 1, 0
     g.dproduct, g.dmemory = g.dproduct_and_memory[:, :w], g.dproduct_and_memory[:, w:]
     g.dusage_of_rows, g.dkept = g.dusage[:, None], new(b, 1, n)
     if s.convention.sharpen_links:
@@ -72,7 +74,7 @@ def backward_buffers(new, s):
     g.diagonal = g.dlink.reshape(b, n * n)[:, :: n + 1]
     g.dallocation, g.dallocation_flat = g.dsources[0], g.dsources[0].reshape(-1)
     g.dcontent = g.dsources[1][:, None]
-    g.doublings = [(g.level[:, :-m], g.level[:, m:], g.over_rows[:, m:]) for m in s.reaches()]
+    g.doublings = [(g.level[:-m], g.level[m:], g.over_level[m:]) for m in s.reaches()]
     g.left_reads, g.left_keys, g.left_write_key = g.left[:, :r], g.left[:, r : 2 * r], g.left[:, 2 * r :]
     g.left_of_readers, g.right_of_readers = g.left[:, : 2 * r], g.right[:, : 2 * r]
     g.pulled_by_readers = g.pulled[:, :r]
@@ -98,7 +100,7 @@ def _views(g, s, t):
     d.dmasks = draw[:, c["masks"]].reshape(b, r + 1, w) if s.convention.masked else None
     d.dsharpness = draw[:, c["sharpness"]].reshape(b, 2, r) if s.convention.sharpen_links else None
     d.dmodes = draw[:, c["modes"]].reshape(b, 3, r).swapaxes(0, 1)
-    d.freeing, d.by_writing, d.by_usage = g.freeing[t], g.by_writing[t], g.by_usage[t]
+    d.freeing, d.by_writing, d.by_usage = g.freeing[t].swapaxes(0, 1), g.by_writing[t], g.by_usage[t]
     d.inverse_squared_after = g.inverse_squared[t + 1]
     return d
 

@@ -92,16 +92,17 @@ def _start(f, state, sizes):
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     sizes.controller.start(f, state, sizes)
     f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link[:, 0]
-    f.preceding[0, :, :1], f.written[0, :, :1] = state.precedence, state.write_weightings
+    f.preceding[0, 0], f.written[0, 0] = state.precedence[:, 0], state.write_weightings[:, 0]
     f.reading[0] = state.read_weightings
 
 
 def _last(f, sizes):
     """The state after the last step, none of it leased memory."""
-    last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.preceding[-1][:, :1]]
+    last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.preceding[-1, 0][:, None]]
     reads = f.carried[-1][:, : sizes.features].reshape(sizes.batch, sizes.reads, sizes.width)
     return [
-        a + 0 for a in (*last, f.written[-1][:, :1], f.reading[-1], reads, *sizes.controller.last(f, sizes))
+        a + 0
+        for a in (*last, f.written[-1, 0][:, None], f.reading[-1], reads, *sizes.controller.last(f, sizes))
     ]
 
 

@@ -112,7 +112,7 @@ class Sizes(NamedTuple):
 
     def _rising(self):
         masks = self.heads * self.width * self.convention.masked
-        gates = {"free": self.reads, "allocate": 1, "alike": 1, "write": 1}
+        gates = {"free": self.reads, "not_free": self.reads, "allocate": 1, "alike": 1, "write": 1}
         return gates | {"erase": self.width, "masks": masks}
 
     def _sharpened(self):

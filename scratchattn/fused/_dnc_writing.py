@@ -9,7 +9,7 @@ Allocation
 Of the usages in order, u_0 <= u_1 <= ..., the products of 1, 2, 4, ... factors before each place are kept:
 ``products[k]`` has those of 2^k factors, ones standing before the first.  The last of them, of all factors,
 are the P of ``ops/dnc_allocation``; and the recurrence of its backward, T_j = D_j + u_(j+1) T_(j+1), doubles
-its reach with just these products.
+its reach with just these products.  All of that as (n, b): a shift by some places is one contiguous block.
 """
 
 from ._dnc_content import content, content_back
@@ -18,8 +18,7 @@ from ._dnc_content import content, content_back
 def retain_and_use(xp, v, f):
     """What is kept of every row, prod_r (1 - free w), and the usage after the last write."""
     factors, over = v.factors, f.over_reading
-    xp.subtract(1, v.free, out=f.one_each)
-    xp.multiply(v.reading_before, f.one_each, out=factors)
+    xp.multiply(v.reading_before, v.not_free, out=factors)
     factors += xp.subtract(1, v.reading_before, out=over)
     kept, used = v.kept, v.used
     kept[...] = v.factor_of[0]
@@ -33,11 +32,9 @@ def retain_and_use(xp, v, f):
 
 def allocate(xp, tw, v, f, eps):
     """Shares of the rows that are free, the least used first."""
-    order = tw.order(v.usage_after)
-    order += f.first
-    v.order = order
+    order = xp.add(tw.order(v.usage_after).swapaxes(0, 1), f.first, out=v.order)
     v.usage_in_order[...] = v.usage_after.reshape(-1)[order]
-    free = xp.subtract(1, v.usage_in_order, out=f.over_rows)
+    free = xp.subtract(1, v.usage_in_order, out=f.free)
     if eps:
         v.usage_in_order += eps * free
         free *= 1 - eps
@@ -99,8 +96,8 @@ def write_back(xp, tw, v, d, g, sizes):
 def allocate_back(xp, v, g, eps):
     """From the gradient of the allocation to that of the usage, which is added to ``g.dusage``."""
     asked, level = g.asked, g.level
-    asked[:, :-1] = g.dallocation_flat[v.order]
-    xp.subtract(asked[:, 1:], asked[:, :-1], out=level)
+    asked[:-1] = g.dallocation_flat[v.order]
+    xp.subtract(asked[1:], asked[:-1], out=level)
     for window, (near, far, over) in zip(v.windows, g.doublings):
         near += xp.multiply(window, far, out=over)
     level *= v.left_before
