@@ -5,9 +5,10 @@
 
 Memory: every number is of a process of its own that imports what it needs and makes steps of a tiny machine
 of the same kind, so that libraries, lazily loaded code and the workspaces of products are there.  Then its
-resident memory is read, it makes the machine, the optimiser and five steps on one batch, and the highest that
-there was is read.  The difference is parameters, gradients, the optimiser's state and all that a step holds:
-our leased buffers too, which stay.  The median of three processes counts.
+resident memory is read, it makes the machine, the optimiser and forty steps, and the highest that there was
+is read.  The difference is parameters, gradients, the optimiser's state and all that a step holds: our leased
+buffers too, which stay.  The median of three processes counts.  Where lengths are drawn, every batch is of
+sequences of another length, up to this one.
 
 Time: CPU time of a step on one thread, medians of rounds in which all sizes take turns.  To these
 a + b size^p is fitted, relative errors weighing alike: a is what does not grow, p the exponent of what does.
@@ -37,6 +38,8 @@ TINY = {"batch": 1, "steps": 3, "rows": 4}
 MEMORY = [
     *[("ntm", {"batch": batch, "steps": 41, "rows": 128}) for batch in (1, 16, 64)],
     *[("dnc", {"batch": 16, "steps": 41, "rows": rows}) for rows in (16, 32, 64)],
+    ("ntm", {"batch": 16, "steps": 41, "rows": 128, "drawn": True}),
+    ("dnc", {"batch": 16, "steps": 41, "rows": 32, "drawn": True}),
 ]
 LONG = (21, 41, 81, 161, 321, 641)
 TIMES = [  # what grows, and all that does not
@@ -48,21 +51,29 @@ TIMES = [  # what grows, and all that does not
 ]
 
 
-def stepping(who, kind, batch, steps, rows):
-    """A function that makes one training step of the copy task: ``who`` is "ours" or "torch_eager"."""
-    task = Copy(shortest=steps // 2, longest=steps // 2)
+def stepping(who, kind, batch, steps, rows, drawn=False):
+    """A function that makes one training step of the copy task: ``who`` is "ours" or "torch_eager".
+
+    On a batch of ``steps`` that stays the same or, ``drawn``, on one of another length each time.
+    """
+    task, rng = Copy(shortest=1 if drawn else steps // 2, longest=steps // 2), np.random.default_rng(1)
     if kind == "ntm":
         model = NTM(task.inputs, task.outputs, rows=rows)
     else:
         model = DNC(task.inputs, task.outputs, rows=rows)
     params = model.init(np.random.default_rng(0))
-    data = task.batch(np.random.default_rng(1), batch)
+    first = task.batch(rng, batch)
+    data = (lambda: task.batch(rng, batch)) if drawn else lambda: first
     if who == "torch_eager":
         from importlib import import_module
 
-        return import_module(f"peers.{PEERS[kind]}").stepping(model, task, params, data)
+        from peers.ntm_torch import training
+
+        net = import_module(f"peers.{PEERS[kind]}").Net(model, params)
+        step = training(net)
+        return lambda: step(*net.data(data()))
     optimiser, settings = RMSprop(params), Settings()
-    return lambda: update(model, task, params, optimiser, data, settings)
+    return lambda: update(model, task, params, optimiser, data(), settings)
 
 
 # ---- memory -------------------------------------------------------------------
@@ -83,7 +94,7 @@ def measured_here(who, kind, sizes):
 
     def train():
         step = stepping(who, kind, **sizes)
-        for _ in range(5):
+        for _ in range(40):
             step()
 
     found = timing.peak_mib(train)

@@ -202,7 +202,9 @@ def test_costs_are_those_of_training_steps(costs, kind, monkeypatch):
     (row,) = costs.times(rounds=1)
     assert list(row["ms"]) == [4, 8, 16, 32] and row["case"] == kind and row["by"] == "rows"
     step = costs.stepping("ours", kind, batch=2, steps=5, rows=4)
-    assert [name for name, _ in step()[1].items()] == ["wrong_bits"]
+    assert list(step()[1]) == ["wrong_bits"]
+    drawn = costs.stepping("ours", kind, batch=2, steps=9, rows=4, drawn=True)
+    assert len({drawn()[1]["wrong_bits"] for _ in range(9)}) > 1
     small, large = {"batch": 8, "steps": 9, "rows": 16}, {"batch": 32, "steps": 41, "rows": 64}
     skip_without_marks()
     assert costs.measured_here("ours", kind, large) > costs.measured_here("ours", kind, small) >= 0
@@ -217,7 +219,7 @@ def skip_without_marks():
 def test_the_memory_of_a_peer_is_that_of_a_process_of_its_own(costs, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(costs, "PROCESSES", 1)
-    monkeypatch.setattr(costs, "MEMORY", [("dnc", {"batch": 4, "steps": 9, "rows": 16})])
+    monkeypatch.setattr(costs, "MEMORY", [("dnc", {"batch": 4, "steps": 9, "rows": 16, "drawn": True})])
     skip_without_marks()
     (row,) = costs.memory()
     assert row["ours_mib"] > 0 and row["ratio"] == row["torch_eager_mib"] / row["ours_mib"]

@@ -13,16 +13,8 @@ from torch import nn
 def stepping(dnc, task, params, batch):
     """A function that makes one training step on ``batch``."""
     net = Net(dnc, params)
-    optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-4, alpha=0.95, momentum=0.9, foreach=True)
-    data = net.data(batch)
-
-    def step():
-        optimiser.zero_grad()
-        net.loss(*data).backward()
-        torch.nn.utils.clip_grad_value_(net.parameters(), 10.0, foreach=True)
-        optimiser.step()
-
-    return step
+    step, data = ntm_torch.training(net), net.data(batch)
+    return lambda: step(*data)
 
 
 def gradients(dnc, task, params, batch):

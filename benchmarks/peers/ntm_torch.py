@@ -15,10 +15,15 @@ def stepping(ntm, task, params, batch, *, compiled=False):
     net = Net(ntm, params)
     if compiled:
         net.step = torch.compile(net.step)
-    optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-4, alpha=0.95, momentum=0.9, foreach=True)
-    data = net.data(batch)
+    step, data = training(net), net.data(batch)
+    return lambda: step(*data)
 
-    def step():
+
+def training(net):
+    """A function of data that makes one training step on them."""
+    optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-4, alpha=0.95, momentum=0.9, foreach=True)
+
+    def step(*data):
         optimiser.zero_grad()
         net.loss(*data).backward()
         torch.nn.utils.clip_grad_value_(net.parameters(), 10.0, foreach=True)
