@@ -171,7 +171,7 @@ def test_torch_has_these_values_and_slopes(name, params):
 
 @pytest.mark.parametrize("name", ["mostafa_samir", "deepmind"])
 def test_what_dividing_by_usage_makes_of_its_gradient(rng, name):
-    """TensorFlow's cumprod divides: NaN at a usage of zero unless eps keeps it away; ours is the limit."""
+    """TensorFlow's cumprod divides: NaN at a usage of zero unless eps keeps it away; ours the limit."""
     usage, cotangent = np.array([0.0, 0.4, 0.9]), rng.normal(size=3)
     params = variant(dnc_allocation, name)
     eps = params.get("eps", 0.0)
@@ -181,7 +181,11 @@ def test_what_dividing_by_usage_makes_of_its_gradient(rng, name):
     with np.errstate(all="ignore"):
         later = np.array([through[1] + through[2], through[2], 0])
         divided = (1 - eps) * (later / used - cotangent * left)
-    _, pullback = vjp(lambda u: dnc_allocation(u, **params), usage)
-    found = pullback(cotangent)[0]
-    assert np.isfinite(found).all()
-    assert np.isnan(divided[0]) if eps == 0 else abs(found - divided).max() < 1e-9
+        found, limit = (
+            vjp(lambda u, said=said: dnc_allocation(u, **said), usage)[1](cotangent)[0]
+            for said in (params, params | {"cumprod_gradient": "exact"})
+        )
+    assert np.isfinite(limit).all() and np.isnan(divided[0]) == (eps == 0)
+    theirs = divided if params.get("cumprod_gradient") == "divide" else limit
+    np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(limit[1:], divided[1:], rtol=0, atol=1e-9)

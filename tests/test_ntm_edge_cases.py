@@ -93,11 +93,11 @@ EVIDENCE = {
         cosine_addressing: no strength
         cosine_addressing: sharp
     """,
-    "23": "test_ntm.py::test_chunks_equal_the_whole",
+    "23": "test_fused_models.py::test_chunks_equal_the_whole_and_a_step_is_a_sequence_of_one",
     "24": """
         cosine_addressing: one row to choose from
         memory_write: one row, one column
-        test_ntm.py::test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read
+        test_fused_models.py::test_a_sequence_in_a_batch_is_the_sequence_alone_and_padding_is_never_read
         test_properties_generic.py::test_a_batch_is_its_rows
     """,
     "25": "test_addressing.py::test_each_entry_moves_the_focus_its_own_way",
