@@ -10,7 +10,7 @@ from ..models import dnc_start, ntm_start
 from ..models.dnc_start import DNCStart
 from ..models.ntm_start import NTMStart
 from ..nn import dnc_convention, ntm_convention
-from ..nn.dnc_convention import DNCConvention
+from ..nn.dnc_convention import PARTS, DNCConvention
 from ..nn.named_conventions import DNC_NAMES, NTM_NAMES, dnc_settings, ntm_settings
 from ..nn.ntm_convention import NTMConvention
 from ..op import REGISTRY
@@ -103,6 +103,8 @@ def _told(settings):
 
 
 def _words(several):
+    if several == PARTS:
+        return "the paper's"
     return " ".join(several) if len(several) < 4 else "its own"
 
 
