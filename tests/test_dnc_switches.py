@@ -226,6 +226,31 @@ def test_other_values_are_named(settings, error, told):
         DNCConvention(**settings)
 
 
+@pytest.mark.parametrize(
+    "call, error, told",
+    [
+        (
+            lambda u: sa.dnc_allocation(u, cumprod_gradient="none"),
+            ValueError,
+            "must be 'exact' or 'divide', got 'none'",
+        ),
+        (
+            lambda u: sa.dnc_linkage(np.eye(3), u, u, largest=-1),
+            ValueError,
+            "largest must not be negative, got -1",
+        ),
+        (
+            lambda u: sa.dnc_linkage(np.eye(3), u, u, largest=2.0),
+            TypeError,
+            "largest must be an int, got 2.0",
+        ),
+    ],
+)
+def test_other_params_of_ops_are_named(call, error, told):
+    with pytest.raises(error, match=told):
+        call(np.full(3, 0.2))
+
+
 # ---- the start --------------------------------------------------------------
 
 
