@@ -148,7 +148,7 @@ class NTM:
 
     def weights(self, params):
         """The parameters of the cell, by role."""
-        return ntm_weights({name: params[name] for name in self.shapes()})
+        return ntm_weights({name: params[name] for name in self.shapes() if not name.startswith("initial_")})
 
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""

@@ -60,9 +60,9 @@ class NTMConvention:
     """Of a controller without a state: "tanh", "sigmoid" or "relu"."""
     heads: str = "together"
     """"together": all address and read the memory that the step found, then it is written; "read_last": all
-    address the memory that the step found, it is written, and what was written is read; "write_first": the
-    write heads, then the read heads address and read what was written; "in_turn": one head after the other,
-    each on what those before it left."""
+    address the memory that the step found, it is written, and what was written is read, as if the next step
+    began by reading where this one looked; "write_first": the write heads, then the read heads address and
+    read what was written; "in_turn": one head after the other, each on what those before it left."""
     turns: str = ""
     """With heads "in_turn", who comes when: "rrw" is two read heads and a write head; empty: read head, write
     head, read head, ... and, when one kind has no more heads, the other."""
