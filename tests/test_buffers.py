@@ -1,10 +1,13 @@
 """Leases: nobody else writes into what a recording keeps, and what is dead is used again."""
 
 import gc
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from scratchattn import buffers
 from scratchattn.buffers import Pool
 from scratchattn.op import Op
 from scratchattn.tape import vjp
@@ -137,6 +140,39 @@ def test_the_smallest_that_is_large_enough_is_taken():
     del held
     assert [lease(room).room for room in (5, 1, 6, 7, 4, 9)] == [6, 4, 6, 9, 4, 9]
     assert built == [9, 4, 6]
+
+
+class Sizes(NamedTuple):
+    steps: int
+    batch: int = 3
+
+
+def built(new, s):
+    """All that a builder may make: arrays over time and others, views of them, namespaces within."""
+    f = SimpleNamespace(
+        sums=new(s.steps, s.batch, 4), states=new(s.steps + 1, s.batch), other=new(s.batch, 4), sizes=[s]
+    )
+    f.part, f.first, f.every_other = f.sums[:, :, :2], f.sums[0], f.sums[:, :, ::2]
+    f.within = [SimpleNamespace(sums=new(s.steps, 2), other=new(2))]
+    f.views = [f.sums[t] for t in range(s.steps)]
+    return f
+
+
+def shapes(f):
+    within = [shapes(each) for each in getattr(f, "within", [])]
+    arrays = {name: a.shape for name, a in vars(f).items() if isinstance(a, np.ndarray)}
+    return arrays, len(getattr(f, "views", [])), within
+
+
+def test_what_is_leased_for_less_has_the_shapes_of_less_and_the_memory_of_more(monkeypatch):
+    monkeypatch.setattr(buffers, "POOL", Pool())
+    fresh = [shapes(buffers.lease(built, np.ones(1), Sizes(n)).buffers) for n in (2, 3, 5)]
+    monkeypatch.setattr(buffers, "POOL", Pool())
+    whole = buffers.lease(built, np.ones(1), Sizes(5)).buffers  # dies at once: next is the same memory
+    found = [buffers.lease(built, np.ones(1), Sizes(n)).buffers for n in (2, 3, 5)]
+    assert [shapes(f) for f in found] == fresh
+    assert all(np.shares_memory(f.states, whole.states) and f.other is whole.other for f in found)
+    assert buffers.lease(built, np.ones(1), Sizes(2, batch=4)).buffers.other.shape == (4, 4)
 
 
 # ---- as a fused op uses them ------------------------------------------------
