@@ -21,9 +21,9 @@ goal's constraints that do not hold at the end, ``sequence_error`` 1 if any does
 
 Conventions
 -----------
-Boards, moves, goals of adjacent blocks under a name, and the order of what is told are the paper's.  It
-trains by policy gradient on what the moves lead to, and shows the board after each; here a search gives the
-moves to be learned, and the plan is made without looking.  Sizes, channels, how problems are drawn: ours.
+Boards, moves and goals of adjacent blocks under a name are the paper's.  It trains by policy gradient on what
+the moves lead to, and shows the board after each; here a search gives the moves to be learned, and the plan
+is made without looking.  Sizes, channels, the order of what is told, how problems are drawn: ours.
 
 Source: Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature 538
 (2016) 471, figure 5 and Methods.
