@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
 
+from gradcheck.numeric import complex_step
+from gradcheck.subject import inner, random_like
 from scratchattn import buffers
 from scratchattn.fused.ntm import ntm_feedforward, ntm_lstm
 from scratchattn.nn.ntm_cell import ntm_shapes
@@ -19,11 +21,15 @@ seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_exam
 
 
 @st.composite
-def sequences(draw, op, lengths=None):
-    """All inputs of ``op`` but lengths, and lengths, which are there (True), None (False), or either."""
-    steps, batch, i, o, h = (draw(st.integers(1, n)) for n in (5, 3, 3, 2, 4))
+def sequences(draw, op, lengths=None, steps=None, sizes=(0.1, 0.5, 1.0, 2.0, 4.0)):
+    """All inputs of ``op`` but lengths, and lengths, which are there (True), None (False), or either.
+
+    ``sizes``: those that the weights may have.
+    """
+    some, batch, i, o, h = (draw(st.integers(1, n)) for n in (5, 3, 3, 2, 4))
+    steps = some if steps is None else steps
     width, rows, reads, writes = (draw(st.integers(1, n)) for n in (4, 6, 3, 3))
-    shifts, size = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0]))
+    shifts, size = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from(sizes))
     lengths = draw(st.booleans()) if lengths is None else lengths
     rng = np.random.default_rng(draw(seeds))
     shapes = ntm_shapes(i, o, h, width, reads, writes, shifts, op.name.removeprefix("ntm_"))
@@ -150,6 +156,20 @@ def test_weightings_stay_on_the_simplex(op, data):
     inputs, lengths = data.draw(sequences(op))
     weightings = op(*inputs, lengths).last_weightings
     assert (weightings >= 0).all() and (abs(weightings.sum(-1) - 1) <= 1e-12).all()
+
+
+@machines
+@seldom
+@given(data=st.data())
+def test_the_adjoint_identity_holds_through_a_hundred_steps(op, data):
+    """<u, J v> = <J^T u, v> within 256 eps of what is summed up, J v by a complex step."""
+    inputs, lengths = data.draw(sequences(op, steps=100, sizes=(0.1, 0.5, 1.0)))
+    function = lambda *inputs: tuple(op(*inputs, lengths))
+    out, pullback = vjp(function, *inputs)
+    u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
+    grads, pushed = pullback(*u), complex_step(function, inputs, v)
+    summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
+    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * np.finfo(float).eps * summed
 
 
 def close(found, truth, tolerance=1e-12):
