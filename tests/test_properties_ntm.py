@@ -6,6 +6,7 @@ and heads are saturated.
 
 import numpy as np
 import pytest
+from conditioning import agree
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
 
 from gradcheck.numeric import complex_step
@@ -54,32 +55,9 @@ def outcome(function, inputs, lengths, cotangents=None):
 @machines
 @given(data=st.data())
 def test_fused_equals_the_composition(op, data):
-    """Forward and every gradient, to 1e-12 of the largest entry; or, where the last place of the inputs
-    moves the composition by more than that, to what it moves it by."""
     inputs, lengths = data.draw(sequences(op))
-    found, truth = (outcome(f, inputs, lengths) for f in (op, op.equals))
-    errors = [apart(a, b) for a, b in zip(found, truth, strict=True)]
-    if not all(error <= 1e-12 for error in errors):  # rarely
-        moved = last_places(op.equals, inputs, lengths, truth)
-        names = [*op.outputs, *[f"gradient by {name}" for name in op.inputs]]
-        for name, error, movement in zip(names, errors, moved):
-            assert error <= max(1e-12, 8 * movement), f"{name}: {error:.3g}, condition {movement:.3g}"
-
-
-def apart(found, truth):
-    """Relative to the largest entry."""
-    assert found.shape == truth.shape
-    return float(abs(found - truth).max() / (abs(truth).max() or 1.0)) if truth.size else 0.0
-
-
-def last_places(function, inputs, lengths, truth):
-    """How far each result moves if every input does by about its last place, up or down."""
-    rng, moved = np.random.default_rng(2), np.zeros(len(truth))
-    for _ in range(4):
-        shaken = [x * (1 + 2.0**-53 * rng.choice([-1.9, 1.9], size=x.shape)) for x in inputs]
-        there = outcome(function, shaken, lengths)
-        moved = np.maximum(moved, [apart(a, b) for a, b in zip(there, truth, strict=True)])
-    return moved
+    names = [*op.outputs, *[f"gradient by {name}" for name in op.inputs]]
+    agree(names, *[lambda *x, f=f: outcome(f, x, lengths) for f in (op, op.equals)], inputs)
 
 
 @machines
@@ -162,8 +140,12 @@ def test_weightings_stay_on_the_simplex(op, data):
 @seldom
 @given(data=st.data())
 def test_the_adjoint_identity_holds_through_a_hundred_steps(op, data):
-    """<u, J v> = <J^T u, v> within 256 eps of what is summed up, J v by a complex step."""
-    inputs, lengths = data.draw(sequences(op, steps=100, sizes=(0.1, 0.5, 1.0)))
+    """<u, J v> = <J^T u, v> within 256 eps of what is summed up, J v by a complex step.
+
+    Weights are about as large as a model starts with: with larger ones a hundred steps amplify rounding, the
+    composition's as well.
+    """
+    inputs, lengths = data.draw(sequences(op, steps=100, sizes=(0.1, 0.2, 0.3)))
     function = lambda *inputs: tuple(op(*inputs, lengths))
     out, pullback = vjp(function, *inputs)
     u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
