@@ -61,7 +61,7 @@ def test_every_export_has_the_same_bytes(format, tmp_path):
         assert entry["sha256"] == hashes[0][entry["file"]] and entry["bytes"] <= vector_files.OP_BYTES
 
 
-@pytest.mark.parametrize("name", ["softmax_attention", "ntm_lstm"])  # the two with most numbers
+@pytest.mark.parametrize("name", ["softmax_attention", "ntm_lstm", "dnc_lstm"])  # those with most numbers
 def test_no_case_is_too_large(name):
     document = vectors.vectors_of(REGISTRY[name])
     for format in vector_files.FORMATS:

@@ -65,7 +65,7 @@ class Net(nn.Module):
         c, m, usage, link, precedence, written, reading = state
         units, w, r = self.dnc.units, self.dnc.width, self.dnc.read_heads
         i, f, o = torch.sigmoid(z[:, : 3 * units]).chunk(3, 1)
-        c = f * c + i * torch.tanh(z[:, 3 * units :])
+        c = torch.addcmul(f * c, i, torch.tanh(z[:, 3 * units :]))
         h = o * torch.tanh(c)
         keys, write_vector, gates, strengths, modes = torch.addmm(interface_bias, h, interface_weights).split(
             self.sizes, 1
@@ -76,7 +76,7 @@ class Net(nn.Module):
         back, alike, onwards = modes.view(-1, 3, r, 1).softmax(1).unbind(1)
 
         factors = (1 - free * reading).unbind(1)
-        usage = usage + written[:, 0] - usage * written[:, 0]
+        usage = torch.lerp(usage, torch.ones_like(usage), written[:, 0])
         for factor in factors:
             usage = usage * factor
         used, order = torch.sort(usage, dim=1, stable=True)
@@ -84,14 +84,16 @@ class Net(nn.Module):
         allocation = torch.zeros_like(usage).scatter(1, order, (1 - used) * left)[:, None]
         sought = torch.softmax(torch.bmm(keys[:, r:], m) * self.one_over_lengths(m), 2)
         written = write * torch.lerp(sought, allocation, allocate)
-        m = m + written * (write_vector[:, :, None] - erase * m)
+        m = torch.addcmul(m, written, torch.addcmul(write_vector[:, :, None], erase, m, value=-1))
 
         row = written.transpose(1, 2)
-        link = (1 - row - written) * link + self.elsewhere * (row * precedence)
-        precedence = (1 - written.sum(2, keepdim=True)) * precedence + written
+        link = torch.addcmul((1 - row - written) * link, row, precedence) * self.elsewhere
+        precedence = torch.addcmul(written, 1 - written.sum(2, keepdim=True), precedence)
         content = torch.softmax(torch.bmm(keys[:, :r], m) * self.one_over_lengths(m), 2)
-        along = back * torch.bmm(reading, link) + onwards * torch.bmm(reading, link.transpose(1, 2))
-        reading = along + alike * content
+        along = torch.addcmul(
+            back * torch.bmm(reading, link), onwards, torch.bmm(reading, link.transpose(1, 2))
+        )
+        reading = torch.addcmul(along, alike, content)
         reads = torch.bmm(reading, m.transpose(1, 2)).flatten(1)
         return torch.cat([reads, h], 1), (c, m, usage, link, precedence, written, reading)
 

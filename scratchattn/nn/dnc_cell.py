@@ -44,8 +44,10 @@ neural computer for question answering", arXiv:1807.02658.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import backend
-from ..ops.axes import broadcast_to, expand_dims, transpose
+from ..ops.axes import expand_dims, transpose
 from ..ops.choice import where
 from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
@@ -141,8 +143,7 @@ def dnc_start(batch, rows, width, read_heads, write_heads=1, *, units=0, layers=
     """The state before the first step: zeros, as in the paper; with ``layers``, of their LSTMs too."""
 
     def blank(*shape):
-        zero = backend.asarray(0.0, dtype=dtype)
-        return broadcast_to(zero, shape=(batch, *shape)) + 0.0
+        return backend.asarray(np.zeros((batch, *shape)), dtype=dtype)
 
     return DNCState(
         memory=blank(rows, width),
