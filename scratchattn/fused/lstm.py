@@ -37,6 +37,7 @@ from ..nn.lstm import lstm, lstm_shapes
 from ..op import Case, Op, register
 from ..twins import twins
 from . import _controller as controller
+from . import _evidence as evidence
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
 
@@ -107,7 +108,7 @@ def lstm_sequence_backward(saved, douts):
 
     carried = product(f.carried[:-1])  # the last row is the bias's
     dx = xp.matmul(g.dsums, xp.matrix_transpose(input_weights))
-    return dx, g.dhidden + 0, g.dcell + 0, product(x), carried[:-1] + 0, carried[-1] + 0
+    return dx, g.dhidden + 0, g.dcell + 0, product(x), carried[:-1], carried[-1]
 
 
 def _forward_buffers(new, s):
@@ -146,6 +147,15 @@ def cases(rng):
     yield case("shut", h=1, gates=(-35.0, -35.0, -35.0, -20.0))
 
 
+def padding_is_never_read(inputs, params, out):
+    evidence.padding_is_never_read(lstm_sequence_forward, lstm_sequence_backward, inputs, params, out)
+
+
+def what_is_returned_outlives_the_next_calls(inputs, params, out):
+    both = lstm_sequence_forward, lstm_sequence_backward
+    evidence.what_is_returned_outlives_the_next_calls(*both, inputs, params, out)
+
+
 lstm_sequence = register(
     Op(
         name="lstm_sequence",
@@ -155,6 +165,7 @@ lstm_sequence = register(
         backward=lstm_sequence_backward,
         equals=lstm,
         cases=cases,
+        properties=(padding_is_never_read, what_is_returned_outlives_the_next_calls),
         passive={"lengths": "integer"},
         source="Neural Computation 9 (1997) 1735; 12 (2000) 2451",
     )
