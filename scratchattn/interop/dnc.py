@@ -20,14 +20,21 @@ Source: the repositories, at the commits that ``conventions/presets.py`` names.
 
 from itertools import count
 
-from .. import backend
 from ..backend import to_numpy
 from ..models.dnc import DNC
 from ..nn.dnc_interface import interface_size
 from ..nn.named_conventions import dnc_settings
-from ..ops.shaping import concat, split
-from ..parameters import Params
-from .renaming import arrays_of, columns, gradients_by_their_names, renamed, torch_lstm, under_their_names
+from ..ops.shaping import concat
+from .renaming import (
+    arrays_of,
+    columns,
+    fitting_params,
+    gradients_by_their_names,
+    renamed,
+    shown_and_read,
+    torch_lstm,
+    under_their_names,
+)
 
 _CSORDAS_GATES = 1, 0, 2, 3  # of f i o g
 # our part: ixaxaar's layer for it
@@ -69,12 +76,7 @@ def read_dnc(convention, source, *, rows, read_heads):
     who, arrays = f"read_dnc({convention!r})", arrays_of("read_dnc", source)
     found = renamed(who, _layout(convention), arrays)
     model = _model(who, convention, found, rows, read_heads)
-    wrong = {name: shape for name, shape in model.shapes().items() if found[name].shape != shape}
-    for name, shape in wrong.items():
-        raise ValueError(f"{who}: {name} must have shape {shape}, got {found[name].shape}")
-    params = Params(model.shapes(), dtype=model.dtype)
-    params.assign({name: backend.asarray(value) for name, value in found.items()})
-    return model, params
+    return model, fitting_params(who, model, found)
 
 
 def dnc_gradients(convention, source, gradients):
@@ -94,9 +96,8 @@ def dnc_weights_for(convention, like, params):
     ``params``: a mapping, name -> array.  ValueError for what theirs have not, and for another size.
     """
     who, arrays = f"dnc_weights_for({convention!r})", arrays_of("dnc_weights_for", like)
-    return under_their_names(
-        who, _layout(convention), arrays, {name: to_numpy(value) for name, value in params.items()}
-    )
+    values = {name: to_numpy(value) for name, value in params.items()}
+    return under_their_names(who, _layout(convention), arrays, values)
 
 
 def _model(who, convention, found, rows, read_heads):
@@ -203,8 +204,5 @@ def _interface(theirs, layers):
 
 def _outputs(theirs, layer, units):
     """Weights of outputs that see hidden units and reads, side by side."""
-    whole = theirs.turned(f"{layer}.weight")
-    if whole.shape[0] < units:
-        raise ValueError(f"{theirs.who}: {layer}.weight must see {units} units and what is read")
-    shown, read = split(whole, sections=(units, whole.shape[0] - units), axis=0)
+    shown, read = shown_and_read(theirs, layer, units)
     return {"output_weights": shown, "read_output_weights": read, "output_bias": theirs[f"{layer}.bias"]}

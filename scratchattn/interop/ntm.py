@@ -25,8 +25,7 @@ from .. import backend
 from ..models.ntm import NTM
 from ..nn.ntm_heads import HeadSizes
 from ..ops.shaping import concat, reshape, split
-from ..parameters import Params
-from .renaming import arrays_of, gradients_by_their_names, renamed, torch_lstm
+from .renaming import arrays_of, fitting_params, gradients_by_their_names, renamed, shown_and_read, torch_lstm
 
 _READ_PARTS = "key", "strength", "gate", "shift", "sharpness"
 _WRITE_PARTS = (*_READ_PARTS, "erase", "write_vector")
@@ -58,12 +57,8 @@ def read_ntm(convention, source, *, rows=None):
         convention=convention,
         **facts,
     )
-    for name, shape in model.shapes().items():
-        if found[name].shape != shape:
-            raise ValueError(f"{who}: {name} must have shape {shape}, got {found[name].shape}")
-    params = Params(model.shapes(), dtype=model.dtype)
-    params.assign({name: backend.asarray(value) for name, value in found.items()})
-    return model, params, {name: backend.asarray(value) for name, value in given.items()}
+    given = {name: backend.asarray(value) for name, value in given.items()}
+    return model, fitting_params(who, model, found), given
 
 
 def ntm_gradients(convention, source, gradients):
@@ -175,9 +170,8 @@ def _jingweiz(theirs):
 
 def _layer(theirs, prefix, ending, layer):
     """An LSTM of theirs, the one above ``layer`` others, by our names."""
-    ending_here = f"_{layer + 1}" if layer else ""
-    found = torch_lstm(theirs, prefix, ending)
-    return {f"{name}{ending_here}": array for name, array in found.items()}
+    ours = f"_{layer + 1}" if layer else ""
+    return {f"{name}{ours}": array for name, array in torch_lstm(theirs, prefix, ending).items()}
 
 
 def _heads(told):
@@ -191,10 +185,7 @@ def _heads(told):
 
 
 def _outputs(theirs, layer, units):
-    whole = theirs.turned(f"{layer}.weight")
-    if whole.shape[0] < units:
-        raise ValueError(f"{theirs.who}: {layer}.weight must see {units} units and what is read")
-    shown, read = split(whole, sections=(units, whole.shape[0] - units), axis=0)
+    shown, read = shown_and_read(theirs, layer, units)
     return {"output_weights": concat(read, shown, axis=0), "output_bias": theirs[f"{layer}.bias"]}
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import backend
 from ..ops.axes import transpose
 from ..ops.shaping import concat, split
+from ..parameters import Params
 from ..tape import Tensor, vjp
 from .safetensors import few, read_arrays
 
@@ -65,6 +67,14 @@ def torch_lstm(theirs, prefix, ending):
     return {"input_weights": seen, "hidden_weights": hidden, "bias": bias}
 
 
+def shown_and_read(theirs, layer, units):
+    """Weights of outputs that see hidden units, and what is read after them: a matrix (in, out) for each."""
+    whole = theirs.turned(f"{layer}.weight")
+    if whole.shape[0] < units:
+        raise ValueError(f"{theirs.who}: {layer}.weight must see {units} units and what is read")
+    return split(whole, sections=(units, whole.shape[0] - units), axis=0)
+
+
 def arrays_of(who, source):
     """name -> NumPy array, of a mapping (a ``state_dict`` also) or the path of a .safetensors file."""
     if isinstance(source, (str, Path)):
@@ -80,6 +90,16 @@ def renamed(who, layout, arrays):
     ours = layout(theirs)
     theirs.refuse_rest()
     return {name: value.data if isinstance(value, Tensor) else value for name, value in ours.items()}
+
+
+def fitting_params(who, model, found):
+    """Params of ``model`` that hold ``found``, name -> array; ValueError where a shape does not fit."""
+    for name, shape in model.shapes().items():
+        if found[name].shape != shape:
+            raise ValueError(f"{who}: {name} must have shape {shape}, got {found[name].shape}")
+    params = Params(model.shapes(), dtype=model.dtype)
+    params.assign({name: backend.asarray(value) for name, value in found.items()})
+    return params
 
 
 def gradients_by_their_names(who, layout, arrays, gradients):
