@@ -64,11 +64,20 @@ def refuse_no_rate(name, value):
         raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
 
 
-def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
+def refuse_unknown(kind, settings):
+    """TypeError, with all names, unless every name in ``settings`` is a field of the dataclass ``kind``."""
+    known = kind.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"{kind.__name__}: no setting is called {name!r}; there are {', '.join(known)}")
+
+
+def check_settings(settings, *, at_least=(), positive=(), not_negative=(), one_of=(), flags=()):
     """TypeError or ValueError, naming class and field, unless every field of a dataclass is what it must be.
 
-    ``at_least``: field -> the least int; ``positive``: fields that are finite numbers above zero; ``one_of``:
-    field -> what is allowed; ``flags``: fields that are True or False.
+    ``at_least``: field -> the least int; ``positive``: fields that are finite numbers above zero;
+    ``not_negative``: numbers of at least zero; ``one_of``: field -> what is allowed; ``flags``: fields that
+    are True or False.
     """
     who = type(settings).__name__
     for name, least in dict(at_least).items():
@@ -79,6 +88,11 @@ def check_settings(settings, *, at_least=(), positive=(), one_of=(), flags=()):
             raise ValueError(f"{who}: {name} must be at least {least}, got {value}")
     for name in positive:
         refuse_not_positive(f"{who}: {name}", getattr(settings, name))
+    for name in not_negative:
+        value = getattr(settings, name)
+        refuse_no_number(f"{who}: {name}", value)
+        if value < 0:
+            raise ValueError(f"{who}: {name} must not be negative, got {value!r}")
     for name, allowed in dict(one_of).items():
         if getattr(settings, name) not in allowed:
             raise ValueError(f"{who}: {name} must be one of {list(allowed)}, got {getattr(settings, name)!r}")

@@ -11,7 +11,7 @@ repositories that ``conventions/presets.py`` names.
 from dataclasses import dataclass
 
 from ..ops.dnc_read_weighting import ORDERS
-from ..refusals import check_settings, refuse_no_number
+from ..refusals import check_settings, refuse_no_number, refuse_unknown
 from ..similarity import FORMS
 
 PARTS = (
@@ -102,16 +102,14 @@ class DNCConvention:
     """The same for the outputs."""
 
     def __post_init__(self):
-        at_least = {"link_rows": 0}
-        check_settings(self, at_least=at_least, positive=("eps", "link_eps"), one_of=CHOICES, flags=_FLAGS)
+        check_settings(
+            self, at_least={"link_rows": 0}, positive=("eps", "link_eps"),
+            not_negative=(*_BELOW_ONE, *_CLIPS), one_of=CHOICES, flags=_FLAGS,
+        )  # fmt: skip
         refuse_no_number("DNCConvention: softplus_threshold", self.softplus_threshold, or_none=True)
-        for name in (*_BELOW_ONE, *_CLIPS):
-            value = getattr(self, name)
-            refuse_no_number(f"DNCConvention: {name}", value)
-            if name in _BELOW_ONE and not 0 <= value < 1:
+        for name in _BELOW_ONE:
+            if (value := getattr(self, name)) >= 1:
                 raise ValueError(f"DNCConvention: {name} must be at least 0 and below 1, got {value!r}")
-            if value < 0:
-                raise ValueError(f"DNCConvention: {name} must not be negative, got {value!r}")
         if type(self.interface_order) is not tuple or sorted(self.interface_order) != sorted(PARTS):
             raise ValueError(
                 f"DNCConvention: interface_order must be a tuple that holds each of {PARTS} once, "
@@ -126,8 +124,5 @@ class DNCConvention:
 
 def convention_of(settings):
     """The DNCConvention of a mapping; TypeError, with all names, for a setting that does not exist."""
-    known = DNCConvention.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            raise TypeError(f"DNCConvention: no setting is called {name!r}; there are {', '.join(known)}")
+    refuse_unknown(DNCConvention, settings)
     return DNCConvention(**settings)

@@ -9,7 +9,7 @@ Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401; the
 
 from dataclasses import dataclass
 
-from ..refusals import check_settings, refuse_no_number
+from ..refusals import check_settings, refuse_no_number, refuse_unknown
 from ..similarity import FORMS
 
 EPS = 1e-6  # in the lengths of the cosine
@@ -102,13 +102,9 @@ class NTMConvention:
     """Several write heads at once: see ``memory_write``."""
 
     def __post_init__(self):
-        check_settings(self, positive=("eps",), one_of=CHOICES)
+        check_settings(self, positive=("eps",), not_negative=_NOT_NEGATIVE, one_of=CHOICES)
         refuse_no_number("NTMConvention: softplus_threshold", self.softplus_threshold, or_none=True)
-        for name in ("offset", *_NOT_NEGATIVE):
-            value = getattr(self, name)
-            refuse_no_number(f"NTMConvention: {name}", value)
-            if name in _NOT_NEGATIVE and value < 0:
-                raise ValueError(f"NTMConvention: {name} must not be negative, got {value!r}")
+        refuse_no_number("NTMConvention: offset", self.offset)
         if self.smoothing >= 1:
             raise ValueError(f"NTMConvention: smoothing must be below 1, got {self.smoothing!r}")
         if not isinstance(self.turns, str) or set(self.turns) - {"r", "w"}:
@@ -134,8 +130,5 @@ class NTMConvention:
 
 def convention_of(settings):
     """The NTMConvention of a mapping; TypeError, with all names, for a setting that does not exist."""
-    known = NTMConvention.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            raise TypeError(f"NTMConvention: no setting is called {name!r}; there are {', '.join(known)}")
+    refuse_unknown(NTMConvention, settings)
     return NTMConvention(**settings)
