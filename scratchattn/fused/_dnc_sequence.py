@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..backend import array_module
 from ..buffers import lease
 from ..nn.dnc_convention import convention_of
+from ..refusals import refuse_no_rate
 from ..twins import twins
 from . import _dnc_reading as reading
 from . import _dnc_writing as writing
@@ -44,9 +45,13 @@ class Weights(NamedTuple):
     below_weights: Any = None  # of a stack; then what is the controller's has one more axis, of layers
 
 
-def forward(x, state, weights, lengths, bypass_keep, *, bypass_rate, **convention):
-    """Outputs and the last state, in one tuple, and what ``backward`` needs."""
-    chosen = convention_of(convention)
+def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **convention):
+    """Outputs and the last state, in one tuple, and what ``backward`` needs; refusals name the op ``who``."""
+    refuse_no_rate(f"{who}: bypass_rate", bypass_rate)
+    try:
+        chosen = convention_of(convention)
+    except (TypeError, ValueError) as wrong:
+        raise type(wrong)(f"{who}: {wrong}") from None
     sizes = sizes_of(x, state, weights, chosen)
     xp, tw = array_module(x, *state, *weights), twins(x)
     running = running_steps(xp, lengths, sizes.steps)

@@ -40,7 +40,6 @@ from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence
 from ..nn.dnc_controller import tanh_layer
 from ..nn.dnc_convention import PARTS, DNCConvention
 from ..op import Op, register
-from ..refusals import refuse_no_rate
 from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
 
@@ -91,8 +90,7 @@ def dnc_lstm_forward(
         input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
         interface_bias, output_bias,
     )  # fmt: skip
-    refuse_no_rate("dnc_lstm: bypass_rate", bypass_rate)
-    return forward(x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
+    return forward("dnc_lstm", x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
 
 
 def dnc_lstm_backward(saved, douts):
@@ -115,8 +113,9 @@ def dnc_feedforward_forward(
         input_weights, None, bias, interface_weights, output_weights, read_output_weights, interface_bias,
         output_bias,
     )  # fmt: skip
-    refuse_no_rate("dnc_feedforward: bypass_rate", bypass_rate)
-    return forward(x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
+    return forward(
+        "dnc_feedforward", x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention
+    )
 
 
 def dnc_feedforward_backward(saved, douts):

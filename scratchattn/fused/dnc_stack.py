@@ -23,7 +23,6 @@ from functools import partial
 from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence
 from ..op import Op, register
 from ..ops.shaping import concat, stack, unstack
-from ..refusals import refuse_no_rate
 from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
 from .dnc import CSORDAS, HEADS, LAST, STATE, with_params
@@ -42,7 +41,6 @@ def dnc_lstm_stack_forward(
     above the first, hidden_weights (l, h, 4h), bias (l, 4h); the rest as for ``dnc_lstm``, with l h for h.
     ValueError for other sizes.  ``over_layers`` makes these weights.
     """
-    refuse_no_rate("dnc_lstm_stack: bypass_rate", bypass_rate)
     layers, _, units = hidden.shape
     if layers < 2 or below_weights.shape[0] != layers - 1:
         raise ValueError(
@@ -61,7 +59,9 @@ def dnc_lstm_stack_forward(
         input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
         interface_bias, output_bias, below_weights,
     )  # fmt: skip
-    return forward(x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
+    return forward(
+        "dnc_lstm_stack", x, state, weights, lengths, bypass_keep, bypass_rate=bypass_rate, **convention
+    )
 
 
 def dnc_lstm_stack_backward(saved, douts):
