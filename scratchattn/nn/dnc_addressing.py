@@ -25,7 +25,7 @@ from ..ops.axes import expand_dims, squeeze
 from ..ops.cosine_addressing import cosine_addressing
 from ..ops.directional_weightings import directional_weightings
 from ..ops.dnc_allocation import dnc_allocation
-from ..ops.dnc_usage import dnc_usage
+from ..ops.dnc_usage import dnc_usage, retention
 from ..ops.shaping import stack, unstack
 from ..ops.sharpening import sharpening
 
@@ -43,6 +43,23 @@ def allocations_in_turn(usage, gates, permutations=None, *, eps=0.0, cumprod_gra
         found.append(dnc_allocation(usage, order, **how))
         taken = expand_dims(expand_dims(gate, axis=-1) * found[-1], axis=-2)
     return stack(*found, axis=-2)
+
+
+def offered(said, state, convention, permutations=None):
+    """What is kept of each row (b, n), the free rows that write heads are offered (b, h, n), the next usage.
+
+    Of a DNCInterface and the DNCState that the step found; ``permutations`` as for ``allocations_in_turn``.
+    """
+    c, kept = convention, retention(said.free_gates, state.read_weightings)
+    stop = c.stop_write_gradient
+    usage = dnc_usage(state.usage, state.write_weightings, kept, stop_write_gradient=stop)
+    both = c.simulated_gate == "both"
+    taking = said.write_gates * said.allocation_gates if both else said.write_gates
+    how = {"eps": c.allocation_eps, "cumprod_gradient": c.cumprod_gradient}
+    allocation = allocations_in_turn(usage, taking, permutations, **how)
+    if c.keep_simulated_usage:
+        usage = dnc_usage(usage, expand_dims(taking, axis=-1) * allocation)
+    return kept, allocation, usage
 
 
 def content_weightings(keys, memory, strengths, masks, convention):

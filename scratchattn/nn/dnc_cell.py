@@ -51,13 +51,12 @@ from ..ops.axes import expand_dims, transpose
 from ..ops.choice import where
 from ..ops.dnc_linkage import dnc_linkage
 from ..ops.dnc_read_weighting import dnc_read_weighting
-from ..ops.dnc_usage import dnc_usage, retention
 from ..ops.dnc_write_weighting import dnc_write_weighting
 from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
 from ..ops.shaping import concat, reshape, stack, unstack
 from .checked import checker
-from .dnc_addressing import allocations_in_turn, along_the_links, content_weightings
+from .dnc_addressing import along_the_links, content_weightings, offered
 from .dnc_controller import affine, clipped, controlled, each
 from .dnc_convention import convention_of
 from .dnc_interface import interface, interface_size
@@ -225,15 +224,7 @@ def _told(x, state, weights, controller, convention):
 
 def _step(x, state, weights, bypass_keep, bypass_rate, permutations, controller, convention):
     said, shown, controller_state = _told(x, state, weights, controller, convention)
-    kept = retention(said.free_gates, state.read_weightings)
-    stop = convention.stop_write_gradient
-    usage = dnc_usage(state.usage, state.write_weightings, kept, stop_write_gradient=stop)
-    both = convention.simulated_gate == "both"
-    taking = said.write_gates * said.allocation_gates if both else said.write_gates
-    how = {"eps": convention.allocation_eps, "cumprod_gradient": convention.cumprod_gradient}
-    allocation = allocations_in_turn(usage, taking, permutations, **how)
-    if convention.keep_simulated_usage:
-        usage = dnc_usage(usage, expand_dims(taking, axis=-1) * allocation)
+    kept, allocation, usage = offered(said, state, convention, permutations)
     sought = said.write_keys, state.memory, said.write_strengths, said.write_masks
     content, gates = content_weightings(*sought, convention), (said.allocation_gates, said.write_gates)
     writing = dnc_write_weighting(allocation, content, *gates, said.allocation_complements)

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nn.dnc_addressing import allocations_in_turn
+from ..nn.dnc_addressing import offered
 from ..ops.dnc_read_weighting import ORDERS
-from ..ops.dnc_usage import dnc_usage, retention
 from ..ops.memory_read import memory_read
 from .memory_access import accessed
 from .recording import example, record
@@ -56,11 +55,7 @@ def dnc_access(model, params, task, length=None, seed=0):
         said = model.told(params, before, x)
         kept = {name: getattr(after, name) for name in same}
         kept["reads"] = memory_read(after.read_weightings, after.memory)  # a controller may see others
-        both = cell.simulated_gate == "both"
-        taking = said.write_gates * said.allocation_gates if both else said.write_gates
-        freed = retention(said.free_gates, before.read_weightings)
-        usage = dnc_usage(before.usage, before.write_weightings, freed)
-        kept["allocations"] = allocations_in_turn(usage, taking, eps=cell.allocation_eps)
+        _, kept["allocations"], _ = offered(said, before, cell)
         told = {name: getattr(said, name, None) for name in (*DNCHeads._fields, "write_vectors")}
         kept |= {name: value for name, value in told.items() if value is not None}
         return kept | ({} if t % every else {"link": after.link})
