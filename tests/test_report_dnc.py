@@ -14,7 +14,7 @@ from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.ops.dnc_read_weighting import ORDERS
 from scratchattn.report import Slider, colours, dnc_access, dnc_pictures, heat_map, png, run_page, terminal
 from scratchattn.report.drawing import Text
-from scratchattn.report.memory_access import used_rows
+from scratchattn.report.memory_access import cropped, used_rows
 from scratchattn.report.memory_pictures import written_when
 from scratchattn.report.panels import lines as panels_in_terminal
 from scratchattn.tasks import Copy, Graph
@@ -291,7 +291,7 @@ def test_rows_that_no_head_uses_are_left_out_wherever_they_are():
     heavy = np.zeros_like(seen.read_weightings)
     heavy[1, 0, [1, 4, 6]] = 0.5
     seen = seen._replace(read_weightings=heavy, write_weightings=np.full_like(seen.write_weightings, 0.04))
-    rows, told = dnc_pictures._cropped(seen)
+    rows, told = cropped(seen, ring=False)
     assert rows.tolist() == [1, 4, 6]
     assert told == "3 of 7 rows are shown; on every other row no head ever puts more than 0.04."
 

@@ -33,9 +33,9 @@ def answer_section(seen):
     return html.Section("One copy" if copies else "One sequence", [told(seen), *figures])
 
 
-def broken(seen, *arrays):
-    """Sections on a sequence of which not all is finite; None if all of ``seen`` and ``arrays`` is."""
-    step = first_not_finite(seen.inputs, seen.targets, seen.outputs, *arrays)
+def broken(seen, told=()):
+    """Sections on a sequence of which not all is finite; None if all arrays of ``seen`` and ``told`` are."""
+    step = first_not_finite(*[entry for entry in (*seen, *told) if isinstance(entry, np.ndarray)])
     if step is None:
         return None
     said = f"With these parameters what the model computes is not finite from step {step} on; nothing is"

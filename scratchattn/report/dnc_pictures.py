@@ -15,7 +15,7 @@ from .axes import Panel
 from .dnc_access import dnc_access
 from .drawing import below, beside, headed
 from .matrices import heat_map
-from .memory_access import crop_in_words, used_rows
+from .memory_access import cropped
 from .memory_pictures import (
     doubts,
     engines,
@@ -50,14 +50,13 @@ def dnc_lines(model, params, task, rng, *, colour=None, width=None):
 def dnc_sections(model, params, task, seen):
     """Sections on the sequence ``seen``, an Access of a DNC."""
     told = seen.told
-    numbers = [array for array in told._replace(link=None, link_steps=None) if array is not None]
-    if (nothing := broken(seen, *seen[8:-1], *numbers)) is not None:
+    if (nothing := broken(seen, told._replace(link=None, link_steps=None))) is not None:
         return nothing
-    (rows, cropped), names = _cropped(seen), step_names(seen, task)
+    (rows, which), names = cropped(seen, ring=False), step_names(seen, task)
     named = ["usage", *heads_of(model)]
     legend = ", ".join(f"{i} is {'the ' * (i == 0)}{name}" for i, name in enumerate(named))
     columns = np.concatenate([told.usage[:, None], seen.read_weightings, seen.write_weightings], axis=1)
-    looks = [cropped, *figures(head_panels(seen, rows)), *written_when(seen, True)]
+    looks = [which, *figures(head_panels(seen, rows)), *written_when(seen, True)]
     looks.append(engines(model, params, task, seen))
     return [
         *opening(seen, task, True),
@@ -72,21 +71,15 @@ def dnc_sections(model, params, task, seen):
 
 def draw_terminal(seen, *, story=(), colour=None, width=None):
     """Text: the sequence, or the lines of its ``story``, and all panels over time."""
-    rows, cropped = _cropped(seen)
+    rows, which = cropped(seen, ring=False)
     panels = _panels(seen, rows)
-    return memory_pictures.draw_terminal(seen, panels, cropped, story=story, colour=colour, width=width)
+    return memory_pictures.draw_terminal(seen, panels, which, story=story, colour=colour, width=width)
 
 
 def draw_png(path, seen, *, scale=2):
     """Write the same picture as a PNG file to ``path``."""
-    panels = _panels(seen, _cropped(seen)[0])
+    panels = _panels(seen, cropped(seen, ring=False)[0])
     return png.write_png(path, png.render(memory_pictures.draw_sheet(seen, panels), scale=scale))
-
-
-def _cropped(seen):
-    """The rows that are drawn, and a sentence about them."""
-    rows, elsewhere = used_rows(seen, ring=False)
-    return rows, crop_in_words(rows, elsewhere, seen.write_weightings.shape[-1])
 
 
 def _panels(seen, rows):

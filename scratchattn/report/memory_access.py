@@ -130,6 +130,12 @@ def crop_in_words(rows, elsewhere, size):
     return f"{len(rows)} of {size} rows are shown; {rest}"
 
 
+def cropped(access, ring=True):
+    """The rows worth drawing, as ``used_rows`` finds them, and a sentence about them."""
+    rows, elsewhere = used_rows(access, ring=ring)
+    return rows, crop_in_words(rows, elsewhere, access.write_weightings.shape[-1])
+
+
 def diagonality(access):
     """How far writing (as vectors come) and reading (as they are asked for) step one row per step.
 

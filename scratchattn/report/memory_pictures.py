@@ -74,15 +74,15 @@ def figures(panels):
     return [html.Figure(drawn(panel), caption) for panel, caption in panels]
 
 
-def draw_terminal(seen, panels, cropped, *, story=(), colour=None, width=None):
+def draw_terminal(seen, panels, which, *, story=(), colour=None, width=None):
     """Text: what went in and came out, and ``panels``, as many side by side as fit (see ``panels.lines``).
 
-    ``story``: lines of text that tell it instead.
+    ``which``: a sentence about the rows in them.  ``story``: lines of text that tell it instead.
     """
     shown = lines(panels, colour=colour, width=width)
     if story:
-        return "\n".join([*story, "", *shown, cropped])
-    return "\n".join([*lines(answer_panels(seen), colour=colour, width=width), *shown, cropped, told(seen)])
+        return "\n".join([*story, "", *shown, which])
+    return "\n".join([*lines(answer_panels(seen), colour=colour, width=width), *shown, which, told(seen)])
 
 
 def draw_sheet(seen, panels):

@@ -11,7 +11,7 @@ from . import html, memory_pictures, png
 from .answers import beyond, broken
 from .axes import Panel
 from .matrices import heat_map
-from .memory_access import access, crop_in_words, diagonality, diagonality_in_words, used_rows
+from .memory_access import access, cropped, diagonality, diagonality_in_words
 from .memory_pictures import doubts, engines, figures, head_panels, heads_of, memory_section, written_when
 from .panels import drawn
 from .plots import curve
@@ -34,15 +34,15 @@ def ntm_lines(model, params, task, rng, *, colour=None, width=None):
 
 def ntm_sections(model, params, task, seen):
     """Sections on the sequence ``seen``, an Access: what was said, where the heads look, what is kept."""
-    if (nothing := broken(seen, *seen[8:-1], *seen.told)) is not None:
+    if (nothing := broken(seen, seen.told)) is not None:
         return nothing
-    rows, named = used_rows(seen)[0], _names(model)
+    (rows, which), named = cropped(seen), _names(model)
     legend = ", ".join(f"head {i} is {name}" for i, name in enumerate(named))
     heads = np.concatenate([seen.read_weightings, seen.write_weightings], axis=1)[:, : len(named)]
     shown = "The pictures and the diagonality" if is_copy(seen) else "The pictures"
     return [
         *opening(seen, task, _reads_last(model.cell)),
-        html.Section("Where the heads look", _looks(model, params, task, seen, rows, legend)),
+        html.Section("Where the heads look", [which, *_looks(model, params, task, seen, rows, legend)]),
         memory_section(seen, step_names(seen, task), rows, heads.transpose(0, 2, 1), legend),
         doubts(model, seen, shown),
     ]
@@ -50,15 +50,14 @@ def ntm_sections(model, params, task, seen):
 
 def draw_terminal(seen, *, story=(), colour=None, width=None):
     """Text: the sequence, or the lines of its ``story``, adds, reads and weightings."""
-    rows, elsewhere = used_rows(seen)
-    cropped = crop_in_words(rows, elsewhere, seen.write_weightings.shape[-1])
+    rows, which = cropped(seen)
     panels = [panel for panel, _ in head_panels(seen, rows)]
-    return memory_pictures.draw_terminal(seen, panels, cropped, story=story, colour=colour, width=width)
+    return memory_pictures.draw_terminal(seen, panels, which, story=story, colour=colour, width=width)
 
 
 def draw_png(path, seen, *, scale=2):
     """Write the same picture as a PNG file to ``path``."""
-    panels = [panel for panel, _ in head_panels(seen, used_rows(seen)[0])]
+    panels = [panel for panel, _ in head_panels(seen, cropped(seen)[0])]
     return png.write_png(path, png.render(memory_pictures.draw_sheet(seen, panels), scale=scale))
 
 
@@ -76,8 +75,7 @@ def _names(model):
 
 
 def _looks(model, params, task, seen, rows, legend):
-    blocks = [crop_in_words(*used_rows(seen), seen.write_weightings.shape[-1])]
-    blocks += [*figures(head_panels(seen, rows)), *written_when(seen, _reads_last(model.cell))]
+    blocks = [*figures(head_panels(seen, rows)), *written_when(seen, _reads_last(model.cell))]
     if is_copy(seen):
         try:
             blocks.append(diagonality_in_words(diagonality(seen)))
