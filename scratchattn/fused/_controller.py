@@ -128,9 +128,9 @@ def tanh_slopes(xp, tw, z, out):
         e /= s
 
 
-def blocks(array):
-    """Slices of the first axis, a few steps each, so that a block fits a cache."""
-    block = max(1, 2**14 // max(1, prod(array.shape[1:])))
+def blocks(array, numbers=2**14):
+    """Slices of the first axis, a few steps each, so that a block, of about ``numbers``, fits a cache."""
+    block = max(1, numbers // max(1, prod(array.shape[1:])))
     return [slice(start, start + block) for start in range(0, array.shape[0], block)]
 
 
@@ -151,3 +151,18 @@ def step_back(xp, v, d, g, sizes):
     xp.multiply(dcell, v.input, out=g.dcandidate)
     xp.multiply(g.dgates, d.slopes, out=d.dsums_apart)
     dcell *= v.forget
+
+
+def over_steps(xp, a, b):
+    """One product of a, (t, b, n), and b, (t, b, m), over all steps and sequences: (n, m)."""
+    a, b = (each.reshape(each.shape[0] * each.shape[1], each.shape[2]) for each in (a, b))
+    return xp.matmul(xp.matrix_transpose(a), b)
+
+
+def side_by_side(sizes):
+    """name -> the slice in which so many columns stand, in this order."""
+    found, start = {}, 0
+    for name, size in sizes.items():
+        found[name] = slice(start, start + size)
+        start += size
+    return found

@@ -28,11 +28,11 @@ def writes_held(forward, states):
     def stopped(x, *rest, **convention):
         return in_steps(x, rest, None, convention)[1] if convention.get("stop_write_gradient") else ()
 
-    def withwrites_held(x, *rest, **convention):
+    def with_writes_held(x, *rest, **convention):
         end = len(rest) - x.shape[0]
         return in_steps(x, rest[:end], rest[end:], convention)[0]
 
-    return Detached(stopped, withwrites_held)
+    return Detached(stopped, with_writes_held)
 
 
 def drawn(

@@ -3,7 +3,7 @@
 from ..calculus import sigmoid
 from ..ops.dnc_read_weighting import ORDERS
 from . import _dnc_comparison as comparison
-from ._controller import tanh_slopes
+from ._controller import blocks, tanh_slopes
 
 
 def in_order(xp, weights, sizes):
@@ -85,7 +85,6 @@ def slopes(xp, tw, f, g, sizes):
     c, e, q, chosen = sizes.blocks(), sizes.emitted(), sizes.squashed(), sizes.convention
     slope, squashed = g.head_slopes, f.squashed
     slope[...] = 1
-
     for name in ("erase", "free", "write", "masks"):
         exponentials, y = (a[:, :, q[name]] for a in (f.exponentials_of_heads, squashed))
         tw.rising_slope(exponentials, y, slope[:, :, c[name]])
@@ -117,9 +116,8 @@ def slopes(xp, tw, f, g, sizes):
             reach = tw.truly(f.emitted[:, :, e[name]])
             outside = (reach < -chosen.clip_interface) | (reach > chosen.clip_interface)
             slope[:, :, c[name]] = xp.where(outside, 0, slope[:, :, c[name]])
-    block = max(1, 2**15 // max(1, sizes.batch * sizes.reads * sizes.rows))
-    for start in range(0, sizes.steps, block):
-        _slopes_of_usage(xp, f, g, slice(start, start + block), sizes.reads)
+    for now in blocks(f.factors, 2**15):
+        _slopes_of_usage(xp, f, g, now, sizes.reads)
 
 
 def _slopes_of_usage(xp, f, g, now, reads):

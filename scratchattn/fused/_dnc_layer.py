@@ -50,17 +50,11 @@ def step_back(xp, v, d, g, sizes):
 
 def gradients(xp, x, weights, f, g, sizes):
     """Of x; of the controller's weights, by name; of hidden units and cells before the first step."""
-    dcarried = over_steps(xp, f.carried[:-1], g.dsums)  # rows: reads, hidden units, ones
+    dcarried = layer.over_steps(xp, f.carried[:-1], g.dsums)  # rows: reads, hidden units, ones
     found = {
-        "input_weights": xp.concat([over_steps(xp, x, g.dsums), dcarried[: sizes.features]], axis=0),
+        "input_weights": xp.concat([layer.over_steps(xp, x, g.dsums), dcarried[: sizes.features]], axis=0),
         "hidden_weights": dcarried[sizes.features : -1] + 0 if sizes.recurrent else None,
         "bias": dcarried[-1] + 0,
     }
     dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
     return dx, found, ((g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None))
-
-
-def over_steps(xp, a, b):
-    """One product of a, (t, b, n), and b, (t, b, m), over all steps and sequences: (n, m)."""
-    a, b = (each.reshape(each.shape[0] * each.shape[1], each.shape[2]) for each in (a, b))
-    return xp.matmul(xp.matrix_transpose(a), b)

@@ -13,9 +13,9 @@ from ..refusals import refuse_no_rate
 from ..twins import twins
 from . import _dnc_reading as reading
 from . import _dnc_writing as writing
+from ._controller import over_steps
 from ._dnc_buffers import forward_buffers
 from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
-from ._dnc_layer import over_steps
 from ._dnc_scratch import backward_buffers
 from ._dnc_sizes import sizes_of
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends

@@ -7,6 +7,7 @@ from ..nn.dnc_convention import DNCConvention
 from ..nn.dnc_interface import interface_shapes
 from . import _dnc_layer as layer
 from . import _dnc_stack as stack
+from ._controller import side_by_side
 
 _RUNS = {
     "keys": ("read_keys", "write_keys"),
@@ -54,7 +55,7 @@ class Sizes(NamedTuple):
         masked, sharpened = self.convention.masked, self.convention.sharpen_links
         shapes = interface_shapes(self.width, self.reads, masked=masked, sharpen_links=sharpened)
         order = self.convention.interface_order
-        return _side_by_side({name: prod(shapes[name]) for name in order if name in shapes})
+        return side_by_side({name: prod(shapes[name]) for name in order if name in shapes})
 
     def columns(self):
         """The same with what is treated alike side by side, and the read modes by kind: see ``in_order``.
@@ -62,7 +63,7 @@ class Sizes(NamedTuple):
         Of no width is what this convention does not have.
         """
         r, w, masked, sharpened = self.reads, self.width, self.convention.masked, self._sharpened()
-        return _side_by_side(
+        return side_by_side(
             {
                 "read_keys": r * w, "write_keys": w, "read_strengths": r, "write_strengths": 1,
                 "backward_sharpness": sharpened, "forward_sharpness": sharpened, "erase": w,
@@ -80,7 +81,7 @@ class Sizes(NamedTuple):
     def emitted(self):
         """The same as the fused controller emits it: what is squashed alike side by side."""
         r, w = self.reads, self.width
-        found = _side_by_side(
+        found = side_by_side(
             {
                 "keys": (r + 1) * w, "write_vector": w, **self._rising(), "strength": r + 1,
                 "sharpness": 2 * self._sharpened(), "modes": 3 * r,
@@ -97,7 +98,7 @@ class Sizes(NamedTuple):
         Minus erase, write vector, ones, zeros: as two rows, [-e, a] and [1, 0].
         """
         w = self.width
-        found = _side_by_side({**self._rising(), "minus_erase": w, "write_vector": w, "spare": 2 * w})
+        found = side_by_side({**self._rising(), "minus_erase": w, "write_vector": w, "spare": 2 * w})
         found["rising"] = slice(0, found["masks"].stop)
         found["changing"] = slice(found["minus_erase"].start, found["spare"].stop)
         return found
@@ -144,11 +145,3 @@ def sizes_of(x, state, weights, convention):
     if columns != expected:
         raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")
     return sizes
-
-
-def _side_by_side(sizes):
-    found, start = {}, 0
-    for name, size in sizes.items():
-        found[name] = slice(start, start + size)
-        start += size
-    return found

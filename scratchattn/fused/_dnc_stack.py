@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ..backend import array_module
 from . import _controller as layer
-from ._dnc_layer import over_steps
 
 
 class Layer(NamedTuple):
@@ -148,7 +147,7 @@ def gradients(xp, x, weights, f, g, s):
     dx, rows = 0, []
     for of, back, from_x in zip(f.layers, g.layers, weights.input_weights):
         dx = dx + xp.matmul(back.dsums, xp.matrix_transpose(from_x[: s.inputs]))
-        rows.append((over_steps(xp, x, back.dsums), over_steps(xp, of.carried[:-1], back.dsums)))
+        rows.append((layer.over_steps(xp, x, back.dsums), layer.over_steps(xp, of.carried[:-1], back.dsums)))
     found = {
         "input_weights": [xp.concat([seen, carried[: s.features]], axis=0) for seen, carried in rows],
         "below_weights": [carried[s.features : s.features + s.units] for _, carried in rows[1:]],

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..nn.ntm_cell import head_sizes
+from ._controller import side_by_side
 
 
 class Sizes(NamedTuple):
@@ -26,7 +27,7 @@ class Sizes(NamedTuple):
     def columns(self):
         """Where each head parameter lies in the head weights, and the range that has slopes."""
         sizes = head_sizes(self.width, self.reads, self.writes, self.shifts)
-        found = _side_by_side(sizes._asdict())
+        found = side_by_side(sizes._asdict())
         found["sloped"] = slice(found["erase"].start, found["sharpness"].stop)
         return found
 
@@ -35,7 +36,7 @@ class Sizes(NamedTuple):
         sizes = head_sizes(self.width, self.reads, self.writes, self.shifts)._asdict()
         sizes["complement"] = sizes["gate"]
         order = "key gate complement erase write_vector strength sharpness shift".split()
-        found = _side_by_side({name: sizes[name] for name in order})
+        found = side_by_side({name: sizes[name] for name in order})
         found["rising"] = slice(found["gate"].start, found["erase"].stop)
         found["softplus"] = slice(found["strength"].start, found["sharpness"].stop)
         return found
@@ -43,7 +44,7 @@ class Sizes(NamedTuple):
     def squashed(self):
         """Where what lies between 0 and 1, and the write vectors, stand once squashed, and spare columns."""
         heads, written = self.heads, self.writes * self.width
-        found = _side_by_side(
+        found = side_by_side(
             {
                 "gate": heads,
                 "complement": heads,
@@ -79,11 +80,3 @@ def sizes_of(x, state, weights):
         if rows != expected:
             raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
     return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
-
-
-def _side_by_side(sizes):
-    found, start = {}, 0
-    for name, size in sizes.items():
-        found[name] = slice(start, start + size)
-        start += size
-    return found

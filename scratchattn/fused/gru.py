@@ -40,7 +40,7 @@ from ..op import Case, Op, register
 from ..ops.gru_cell import refuse_other_conventions
 from ..twins import twins
 from . import _evidence as evidence
-from ._controller import blocks, tanh_slopes
+from ._controller import blocks, over_steps, tanh_slopes
 from ._gru_buffers import backward_buffers, forward_buffers
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
@@ -71,11 +71,8 @@ def gru_sequence_forward(
             f"gru_sequence: x must have the axes (t,b,d) and no others before them, got {tuple(x.shape)}"
         )
     sizes = Sizes(*x.shape, hidden.shape[-1], reset)
-    xp, tw, h = (
-        array_module(x, hidden, input_weights, hidden_weights, bias, hidden_bias),
-        twins(x),
-        sizes.units,
-    )
+    xp = array_module(x, hidden, input_weights, hidden_weights, bias, hidden_bias)
+    tw, h = twins(x), sizes.units
     running = running_steps(xp, lengths, sizes.steps)
     x = until_their_ends(xp, running, x)
     held = lease(forward_buffers, x, sizes)
@@ -140,24 +137,18 @@ def gru_sequence_backward(saved, douts):
             dstate += xp.matmul(d.dgates_and_product, g.back_to_hidden, out=g.over_units)
         bring_back((dstate,), waiting)
     dsums, dgates, dproduct = g.dall[:, :, : 3 * h], g.dall[:, :, h : 3 * h], g.dall[:, :, 3 * h :]
+    before = f.carried[:-1, :, :h]
     if sizes.reset == "before":
         dproduct[...] = dsums[:, :, :h]
-    rows = sizes.steps * sizes.batch
-
-    def product(a, b):
-        a, b = xp.reshape(a, (rows, a.shape[-1])), xp.reshape(b, (rows, b.shape[-1]))
-        return xp.matmul(xp.matrix_transpose(a), b)
-
-    if sizes.reset == "before":
-        dgate_weights, dcandidate_weights = product(f.carried[:-1, :, :h], dgates), product(f.seen, dproduct)
-        drecurrent = xp.concat([dgate_weights, dcandidate_weights], axis=1)
+        both = over_steps(xp, before, dgates), over_steps(xp, f.seen, dproduct)
+        drecurrent = xp.concat(both, axis=1)
     else:
-        drecurrent = product(f.carried[:-1, :, :h], g.dall[:, :, h:])
-    dbias = xp.sum(xp.reshape(g.dall, (rows, 4 * h)), axis=0)
+        drecurrent = over_steps(xp, before, g.dall[:, :, h:])
+    dbias = xp.sum(xp.reshape(g.dall, (sizes.steps * sizes.batch, 4 * h)), axis=0)
     return (
         xp.matmul(dsums, xp.matrix_transpose(_reordered(xp, input_weights))),
         dstate + 0,
-        _in_order(xp, product(x, dsums)),
+        _in_order(xp, over_steps(xp, x, dsums)),
         drecurrent,
         _in_order(xp, dbias[: 3 * h]),
         dbias[h:],
@@ -176,12 +167,8 @@ def _pulls(xp, tw, f, g, sizes, update):
     """What the gradients of the three sums are multiples of, a few steps at a time."""
     h, sign = sizes.units, 1 if update == "keeps" else -1
     for now in blocks(f.drive):
-        before, new, of_update, slope = (
-            f.carried[:-1][now, :, :h],
-            f.candidate[now],
-            g.pulls[now, 0],
-            g.pulls[now, 1],
-        )
+        before, new = f.carried[:-1][now, :, :h], f.candidate[now]
+        of_update, slope = g.pulls[now, 0], g.pulls[now, 1]
         reset, keep, renew = (f.gates[now, gate] for gate in range(3))
         tanh_slopes(xp, tw, f.drive[now], slope)
         ahead = tanh_difference(xp, before, (1 - before) * (1 + before), new, slope)

@@ -85,7 +85,7 @@ def lstm_sequence_forward(x, hidden, cell, input_weights, hidden_weights, bias, 
 def lstm_sequence_backward(saved, douts):
     held, x, input_weights, hidden_weights, sizes, running = saved
     dshown, dhidden, dcell = douts
-    xp, tw, f, h = array_module(x, dshown), twins(x), held.buffers, sizes.units
+    xp, tw, f = array_module(x, dshown), twins(x), held.buffers
     scratch = lease(_backward_buffers, x, sizes)
     g = scratch.buffers
     dshown = until_their_ends(xp, running, dshown)
@@ -100,15 +100,10 @@ def lstm_sequence_backward(saved, douts):
         controller.step_back(xp, v, d, g, sizes)
         xp.matmul(d.dsums, g.back_to_carried, out=g.dhidden)
         bring_back(g.states, waiting)
-    rows = sizes.steps * sizes.batch
-    dsums = xp.reshape(g.dsums, (rows, 4 * h))
-
-    def product(a):
-        return xp.matmul(xp.matrix_transpose(xp.reshape(a, (rows, a.shape[-1]))), dsums)
-
-    carried = product(f.carried[:-1])  # the last row is the bias's
     dx = xp.matmul(g.dsums, xp.matrix_transpose(input_weights))
-    return dx, g.dhidden + 0, g.dcell + 0, product(x), carried[:-1], carried[-1]
+    dinput = controller.over_steps(xp, x, g.dsums)
+    dcarried = controller.over_steps(xp, f.carried[:-1], g.dsums)  # the last row is the bias's
+    return dx, g.dhidden + 0, g.dcell + 0, dinput, dcarried[:-1], dcarried[-1]
 
 
 def _forward_buffers(new, s):

@@ -168,17 +168,12 @@ def _backward(saved, doutputs, dlast):
 
 def _gradients(xp, f, g, x, weights, doutputs, sizes):
     """Weight gradients, one product each over all steps; none of them is leased memory."""
-    features, rows = sizes.features, sizes.steps * sizes.batch
-
-    def product(a, b):
-        a, b = a.reshape(rows, a.shape[-1]), b.reshape(rows, b.shape[-1])
-        return xp.matmul(xp.matrix_transpose(a), b)
-
-    dheads = product(f.carried[1:, :, features:], g.draw)  # the last row is the bias's
-    doutput = product(f.carried[1:], doutputs)
-    dcontrol = product(f.carried[:-1], g.dsums)
+    features, over_steps = sizes.features, controller.over_steps
+    dheads = over_steps(xp, f.carried[1:, :, features:], g.draw)  # the last row is the bias's
+    doutput = over_steps(xp, f.carried[1:], doutputs)
+    dcontrol = over_steps(xp, f.carried[:-1], g.dsums)
     dweights = NTMWeights(
-        xp.concat([product(x, g.dsums), dcontrol[:features]], axis=0),
+        xp.concat([over_steps(xp, x, g.dsums), dcontrol[:features]], axis=0),
         dcontrol[-1] + 0,
         dheads[:-1] + 0,
         dheads[-1] + 0,
