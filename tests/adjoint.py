@@ -1,8 +1,9 @@
 """Is the backward of a composition the adjoint of its forward?  By a complex step, to rounding.
 
-    from adjoint import is_the_adjoint, hessian_is_symmetric
+    from adjoint import is_the_adjoint, hessian_is_symmetric, missed
 
     is_the_adjoint(lambda x, w: tuple(layer(x, w)), x, w)
+    assert missed(lambda x, w: tuple(layer(x, w)), x, w) <= 256     # all at once: of long sequences
 
 The function takes tensors or arrays, real or complex, and returns one of them or a tuple (a tuple in a
 tuple is taken apart; None is left out).  Nothing is drawn inside it.
@@ -53,6 +54,17 @@ def is_the_adjoint(function, *primals, vanishing=(), bound=256 * EPS, seed=0):
         assert error <= bound, f"primal {'(all)' if place is None else place}: {error / EPS:.0f} eps"
         worst = max(worst, error / EPS)
     return worst
+
+
+def missed(function, *primals, seed=0):
+    """By how many eps, of what the larger side sums up, <u, J v> misses <J^T u, v>: v of all primals."""
+    rng = np.random.default_rng(seed)
+    out, pullback = sa.vjp(lambda *tensors: flat(function(*tensors)), *primals)
+    u, v = random_like(rng, out), random_like(rng, primals)
+    grads, pushed = pullback(*u), complex_step(lambda *x: flat(function(*x)), primals, v)
+    summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
+    assert summed > 0, "vacuous: every gradient is zero"
+    return abs(inner(u, pushed) - inner(grads, v)) / (EPS * summed)
 
 
 def hessian_is_symmetric(function, *primals, seed=0, bound=1e-12):

@@ -26,6 +26,13 @@ def apart(found, truth):
     return float(abs(found - truth).max() / (abs(truth).max() or 1.0)) if truth.size else 0.0
 
 
+def close(found, truth, tolerance=1e-12):
+    """Relative to the largest entry of each, and of them all: a gradient may be nothing beside the others."""
+    size = max(abs(b).max(initial=0.0) for b in truth)
+    for a, b in zip(found, truth, strict=True):
+        assert a.shape == b.shape and (abs(a - b) <= tolerance * size).all()
+
+
 def last_places(reference, inputs, truth):
     """How far each result moves if every input does by about its last place, up or down."""
     rng, moved = np.random.default_rng(2), np.zeros(len(truth))

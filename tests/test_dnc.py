@@ -2,19 +2,16 @@
 
 import numpy as np
 import pytest
-from adjoint import flat
+from adjoint import flat, missed
 
 import scratchattn as sa
-from gradcheck.numeric import complex_step
-from gradcheck.subject import distance, inner, random_like
+from gradcheck.subject import distance
 from scratchattn.models import DNC
 from scratchattn.nn.dnc_cell import dnc_shapes
 from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
 from scratchattn.training.step import update
-
-EPS = np.finfo(float).eps
 
 
 def model(**settings):
@@ -28,8 +25,8 @@ def recorded(dnc, params, xs, lengths=None):
     return outputs, lambda u: sa.pull_back([outputs], [u], list(leaves.values()))
 
 
-# Of the presets, those that the fused ops follow: the paper's and the eight of Csordas.
-FUSED = ("smoothed", "paper", "bgavran", *(name for name in DNC_NAMES if name.startswith("csordas")))
+# Of the presets, those that the fused ops follow; "smoothed" and "csordas" are in test_fused_models.py.
+FUSED = ("paper", "bgavran", *(name for name in DNC_NAMES if name.startswith("csordas_")))
 
 
 def inputs(t=4, b=2, seed=0):
@@ -49,7 +46,6 @@ def arguments(dnc, params, xs):
         {"controller": "feedforward", "convention": "csordas"},
         {"layers": 2, "convention": "csordas"},
         {"layers": 3, "biases": False},
-        {"read_heads": 4, "rows": 9, "biases": False},
         *({"convention": name} for name in FUSED),
     ],
     ids=str,
@@ -110,13 +106,9 @@ def test_the_adjoint_identity_holds_through_forty_steps(kind):
     )
 
     def outputs(*values):
-        return (dnc.sequence(dict(zip(params, values)), state, xs)[0],)
+        return dnc.sequence(dict(zip(params, values)), state, xs)[0]
 
-    values = [params[name] for name in params]
-    (y,), pullback = sa.vjp(outputs, *values)
-    u, v = random_like(rng, [y]), random_like(rng, values)
-    grads, pushed = pullback(*u), complex_step(outputs, values, v)
-    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * EPS * inner(map(abs, grads), map(abs, v))
+    assert missed(outputs, *[params[name] for name in params]) <= 256
 
 
 @pytest.mark.parametrize("seed", [5, 11, 20, 61, 87, 95, 245])

@@ -2,18 +2,15 @@
 
 import numpy as np
 import pytest
-from adjoint import is_the_adjoint
+from adjoint import is_the_adjoint, missed
 
 import scratchattn as sa
-from gradcheck.numeric import complex_step
-from gradcheck.subject import distance, inner, random_like
+from gradcheck.subject import distance, random_like
 from scratchattn.fused.ntm import ntm_lstm
 from scratchattn.models import NTM
 from scratchattn.nn.named_conventions import NTM_NAMES
 from scratchattn.nn.ntm_cell import head_sizes, ntm_shapes, told_heads
 from scratchattn.tasks import Copy
-
-EPS = np.finfo(float).eps
 
 
 def model(**settings):
@@ -40,13 +37,9 @@ def test_the_adjoint_identity_holds_through_a_hundred_steps(controller):
 
     def outputs(*values):
         named = dict(zip(params, values))
-        return (ntm.sequence(named, ntm.initial_state(named, 2), xs)[0],)
+        return ntm.sequence(named, ntm.initial_state(named, 2), xs)[0]
 
-    values = [params[name] for name in params]
-    (y,), pullback = sa.vjp(outputs, *values)
-    u, v = random_like(rng, [y]), random_like(rng, values)
-    grads, pushed = pullback(*u), complex_step(outputs, values, v)
-    assert abs(inner(u, pushed) - inner(grads, v)) <= 256 * EPS * inner(map(abs, grads), map(abs, v))
+    assert missed(outputs, *[params[name] for name in params]) <= 256
 
 
 def test_of_several_layers_each_sees_the_one_below_and_the_highest_is_shown():

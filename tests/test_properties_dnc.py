@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from adjoint import missed
+from conditioning import apart, close
 from drawing import drawn_like, equal, given, hypothesis, seeds, st
+from new_memory import new_memory
 
 from gradcheck.numbers.noise import spread
-from gradcheck.numeric import complex_step
-from gradcheck.subject import inner, random_like
-from scratchattn import buffers
 from scratchattn.fused.dnc import dnc_feedforward, dnc_lstm
 from scratchattn.fused.dnc_stack import dnc_lstm_stack
 from scratchattn.nn.dnc_cell import dnc_shapes, dnc_weights
@@ -113,12 +113,6 @@ def test_fused_equals_the_composition(op, data):
             assert error <= max(1e-12, 6 * cost), f"{name}: {error:.3g}, rounding costs {cost:.3g}"
 
 
-def apart(found, truth):
-    """Relative to the largest entry."""
-    assert found.shape == truth.shape
-    return float(abs(found - truth).max() / (abs(truth).max() or 1.0)) if truth.size else 0.0
-
-
 def noise(function, inputs, lengths, convention, dropped, truth):
     """How far each result errs if every operation does by about its last place."""
 
@@ -137,12 +131,10 @@ def noise(function, inputs, lengths, convention, dropped, truth):
 @seldom
 @given(data=st.data())
 def test_what_a_buffer_held_before_is_never_read(op, data):
-    """Not even multiplied by zero: new memory holds NaN here, as after a run that diverged."""
+    """Not even multiplied by zero."""
     inputs, *rest = data.draw(sequences(op))
     expected = outcome(op, inputs, *rest)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buffers, "POOL", buffers.Pool())
-        patch.setattr(np, "empty_like", lambda x, shape, order: np.full(shape, np.nan, dtype=x.dtype))
+    with new_memory():
         found = outcome(op, inputs, *rest)
     equal(found, expected)
 
@@ -217,20 +209,6 @@ def test_the_adjoint_identity_holds_through_forty_steps(op, data):
     inputs, lengths, convention = data.draw(sequences(op, apart=True, steps=40, sizes=(0.1, 0.5, 1.0)))
     convention = convention | {"stop_write_gradient": False}  # or it is not the derivative, on purpose
 
-    def missed(function):
-        of = lambda *inputs: tuple(called(function, inputs, lengths, convention))
-        out, pullback = vjp(of, *inputs)
-        u, v = random_like(np.random.default_rng(1), out), random_like(np.random.default_rng(2), inputs)
-        grads, pushed = pullback(*u), complex_step(of, inputs, v)
-        summed = max(inner(map(abs, grads), map(abs, v)), inner(map(abs, u), map(abs, pushed)))
-        return abs(inner(u, pushed) - inner(grads, v)) / (np.finfo(float).eps * summed)
-
-    found = missed(op)
-    assert found <= 256 or found <= 4 * missed(op.equals)
-
-
-def close(found, truth, tolerance=1e-12):
-    """Relative to the largest entry of each, and of them all: a gradient may be nothing beside the others."""
-    size = max(abs(b).max(initial=0.0) for b in truth)
-    for a, b in zip(found, truth, strict=True):
-        assert a.shape == b.shape and (abs(a - b) <= tolerance * size).all()
+    found, truth = (lambda *x, f=f: tuple(called(f, x, lengths, convention)) for f in (op, op.equals))
+    error = missed(found, *inputs)
+    assert error <= 256 or error <= 4 * missed(truth, *inputs)

@@ -1,4 +1,4 @@
-"""Recurrent networks in layers and directions, and the LSTM that is laid out for speed."""
+"""Recurrent networks in layers and directions, and the LSTM and GRU that are laid out for speed."""
 
 import math
 
@@ -19,8 +19,6 @@ from scratchattn.tasks import Copy
 from scratchattn.training import Settings, train
 
 EVERY = [(cell, both) for cell in ("tanh", "lstm", "gru") for both in (False, True)]
-
-
 resets = pytest.mark.parametrize("reset", ["before", "after"])
 
 
