@@ -8,13 +8,7 @@ from dnc_machines import CONVENTIONS, WRITERS, conventions, drawn_inputs, machin
 from drawing import equal, free, same
 
 import scratchattn as sa
-from scratchattn.nn.dnc_cell import (
-    DNCWeights,
-    dnc_sequence,
-    dnc_start,
-    dnc_step,
-    dnc_weights,
-)
+from scratchattn.nn.dnc_cell import DNCWeights, dnc_sequence, dnc_start, dnc_step, dnc_weights
 from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.dnc_interface import interface_size
 

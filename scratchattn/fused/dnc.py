@@ -2,9 +2,9 @@
 
 Forward
 -------
-As in ``nn/dnc_cell.py`` for one write head and the default convention, with what does not depend on the
-recurrence outside the loop: x W for all steps before it, the output layer after it.  One product makes the
-whole interface.
+As in ``nn/dnc_cell.py`` for one write head and the conventions that ``PARAMS`` span, with what does not
+depend on the recurrence outside the loop: x W for all steps before it, the output layer after it.  One
+product makes the whole interface.
 
 Backward
 --------
@@ -21,7 +21,9 @@ made (') or found, w and p for write weighting and precedence, r for the read we
     g(allocation), g(content) = w' 's gates            from there as in ``ops/dnc_allocation``
     g(u)   = g(u') psi (1 - w)    g(w) = g(u') psi (1 - u)    g(1 - f r) = g(u') used prod of the others
 
-Softmax and cosine are as in ``fused/ntm.py``.  All weight gradients are one product each after the loop.
+Softmax and cosine are as in ``fused/ntm.py``; masks and other cosines are in ``_dnc_comparison``, sharpened
+links in ``_dnc_sharpening``.  Where what is freed is erased, M above is psi M, of which both get their part.
+All weight gradients are one product each after the loop.
 
 Accuracy
 --------

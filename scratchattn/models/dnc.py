@@ -33,14 +33,7 @@ from .. import backend
 from ..conventions import preset
 from ..fused.dnc import PARAMS, dnc_feedforward, dnc_lstm, runs
 from ..fused.dnc_stack import dnc_lstm_stack
-from ..nn.dnc_cell import (
-    DNCState,
-    dnc_sequence,
-    dnc_shapes,
-    dnc_step,
-    dnc_told,
-    dnc_weights,
-)
+from ..nn.dnc_cell import DNCState, dnc_sequence, dnc_shapes, dnc_step, dnc_told, dnc_weights
 from ..nn.dnc_controller import lstm_stack, over_layers, tanh_layer
 from ..nn.dnc_convention import convention_of
 from ..nn.named_conventions import DNC_NAMES, dnc_settings
@@ -84,7 +77,8 @@ class DNC:
     """The interface and the outputs have biases."""
     engine: str = "auto"
     """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one write
-    head and a convention that ``fused/dnc.py`` follows, else "reference", which alone runs all."""
+    head and a convention that ``fused/dnc.py`` follows, whatever the controller, else "reference", which
+    alone runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0

@@ -74,9 +74,10 @@ class DNCStart:
             state = state._replace(controller=tuple((given(layer), given(layer)) for layer in drawn))
         return state
 
-    def _weightings(self, rng, shape, heads_count):
+    def _weightings(self, rng, shape, several):
+        """Of ``shape`` (b, heads, n); ``several``: "drawn" counts the heads."""
         if self.weightings == "drawn":
-            return rng.uniform(0, 1 / (shape[2] + shape[1] * heads_count), size=shape)
+            return rng.uniform(0, 1 / (shape[2] + shape[1] * several), size=shape)
         if self.weightings == "simplex":
             drawn = rng.exponential(size=shape)
             return drawn / drawn.sum(axis=-1, keepdims=True)

@@ -94,9 +94,7 @@ class DNCState(NamedTuple):
 class DNCWeights(NamedTuple):
     """The parameters of a cell."""
 
-    controller: (
-        Any  # of a stack of LSTMs: ((input_weights, hidden_weights, bias), ...); else the controller's
-    )
+    controller: Any  # of LSTMs: ((input_weights, hidden_weights, bias), ...); else the controller's own
     interface_weights: Any  # (c, xi), of all that the controller shows
     output_weights: Any  # (c, o)
     read_output_weights: Any  # (r w, o)
