@@ -13,7 +13,7 @@ from scratchattn.report import colours, run_page
 from scratchattn.report.memory_pictures import first_shown
 from scratchattn.report.pictures import in_terminal
 from scratchattn.report.recording import first_not_finite, is_copy, probabilities, record
-from scratchattn.tasks import AssociativeRecall, Graph, Linkage, NGrams, RepeatCopy
+from scratchattn.tasks import TASKS, AssociativeRecall, Babi, Graph, Linkage, NGrams, RepeatCopy
 from scratchattn.training import Settings
 
 KINDS = [
@@ -70,6 +70,18 @@ def test_probabilities_are_those_of_the_task():
     small = np.log(np.array([[1.0, 3, 0, 0, 0, 0, 0, 0, 0, 0]] * 3).reshape(1, 30) + 1e-300)
     assert probabilities(graph, small).reshape(3, 10)[1, :2] == pytest.approx([0.25, 0.75])
     assert probabilities(TASK, np.log([[3.0, 1 / 3]]))[0] == pytest.approx([0.75, 0.25])
+
+
+@pytest.mark.parametrize("name", [name for name, kind in TASKS.items() if kind is not Babi])
+def test_the_loss_of_every_task_is_of_the_probabilities_that_are_drawn(name):
+    task, rng = TASKS[name](), np.random.default_rng(0)
+    batch = task.batch(rng, 1, "float64")
+    logits = rng.normal(size=batch.targets.shape)
+    shares, right = probabilities(task, logits[:, 0]), batch.targets[:, 0] > 0.5
+    chances = shares[right] if hasattr(task, "classes") else np.where(right, shares, 1 - shares)
+    asked = np.broadcast_to(batch.asked[:, 0], right.shape)
+    asked = asked[right] if hasattr(task, "classes") else asked
+    assert float(task.loss(logits, batch)) == pytest.approx(-np.log(chances[asked]).sum(), rel=1e-12)
 
 
 def test_parameters_that_compute_no_numbers_are_said_to_and_not_drawn():

@@ -96,7 +96,7 @@ class MiniShrdlu(BitsTask):
             raise ValueError(f"MiniShrdlu: blocks must leave a place, at most {most}, got {self.blocks}")
 
     moves = property(lambda self: tuple(permutations(range(self.columns), 2)))
-    outputs = property(lambda self: len(self.moves) + 1)
+    outputs = classes = property(lambda self: len(self.moves) + 1)
     _groups = property(
         lambda self: {
             "cells": self.columns * self.height * self.blocks,
@@ -199,7 +199,7 @@ class MiniShrdlu(BitsTask):
 
     def loss(self, outputs, batch):
         """Cross-entropy of the moves in nats per sequence, a scalar tensor; outputs are logits."""
-        return one_hot.cross_entropy(outputs, batch, self.outputs)
+        return one_hot.cross_entropy(outputs, batch, self.classes)
 
     def metrics(self, outputs, batch):
         """``sequence_error`` and ``constraint_error`` of each sequence, on the host; outputs are logits."""
