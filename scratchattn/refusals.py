@@ -60,7 +60,7 @@ def _is_number(value):
 
 def refuse_no_rate(name, value):
     """ValueError unless ``value`` is a number in [0, 1): how much is dropped; ``name`` says of what."""
-    if not isinstance(value, int | float) or type(value) is bool or not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
 
 

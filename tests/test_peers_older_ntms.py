@@ -90,7 +90,7 @@ def shawntan(torch, xs, named):
 def ntm_lasagne(torch, xs, named):
     """First write and read where the last step addressed, told by its hidden units; then control, address."""
     machine = Machine(torch, named, (2, 2))
-    hidden = torch.tensor(fixed(UNITS, "uniform")).expand(BATCH, UNITS)
+    hidden = torch.tensor(fixed("uniform", UNITS)).expand(BATCH, UNITS)
     memory = machine.start("memory")
     weights = [torch.eye(ROWS, dtype=xs.dtype)[0].expand(BATCH, ROWS)] * 4  # read heads first
     hard = lambda a: (0.2 * a + 0.5).clamp(0, 1)

@@ -82,9 +82,9 @@ class NTMStart:
         if self.weightings == "learned_falling":
             values["initial_weightings"] = np.tile(np.arange(ntm.rows, 0.0, -1.0), (ntm.heads, 1))
         if self.memory == "learned":
-            values["initial_memory"] = fixed(ntm.rows, ntm.width, "constant")
+            values["initial_memory"] = fixed("constant", ntm.rows, ntm.width)
         if self.memory in ("learned_tanh", "learned_unit_rows"):
-            values["initial_memory"] = fixed(ntm.rows, ntm.width, "uniform")
+            values["initial_memory"] = fixed("uniform", ntm.rows, ntm.width)
         return values
 
     def state(self, ntm, params, batch, **given):
@@ -128,7 +128,7 @@ class NTMStart:
         """What one sequence starts with under ``name``, of ``shape``."""
         kind = self.controller if name in ("hidden", "cell") else getattr(self, name)
         if not kind.startswith("learned"):
-            return backend.asarray(fixed(*shape, kind).astype(ntm.dtype))
+            return backend.asarray(fixed(kind, *shape).astype(ntm.dtype))
         learned = params[f"initial_{name}"]
         if name == "weightings":
             return softmax(learned)
@@ -143,9 +143,8 @@ def _units(ntm):
 
 
 @cache
-def fixed(*sizes_and_kind):
-    """The numbers that are the same for every model of these sizes, the kind last; not to be written to."""
-    *shape, kind = sizes_and_kind
+def fixed(kind, *shape):
+    """The numbers that are the same for every model of these sizes; not to be written to."""
     if kind in ("constant", "zeros", "inverse_size"):
         value = {"constant": TINY, "zeros": 0.0, "inverse_size": 1 / np.prod(shape)}[kind]
         return np.full(shape, value)
