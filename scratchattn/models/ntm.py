@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from ..conventions import preset
 from ..fused.ntm import ntm_feedforward, ntm_lstm
 from ..nn.named_conventions import NTM_NAMES, ntm_settings
-from ..nn.ntm_cell import EPS, NTMState, ntm_sequence, ntm_shapes, ntm_step, ntm_weights
+from ..nn.ntm_cell import EPS, NTMState, ntm_sequence, ntm_shapes, ntm_step, ntm_weights, told_heads
 from ..nn.ntm_convention import NTMConvention, convention_of
 from ..refusals import check_settings
 from .ntm_start import MEMORIES, NTMStart
@@ -153,6 +153,10 @@ class NTM:
     def step(self, params, state, x):
         """One step: x (b, i) -> logits (b, o), the next state.  By the reference composition."""
         return ntm_step(x, state, self.weights(params), **self._settings)
+
+    def told(self, params, state, x):
+        """What the controller tells the heads in that step: HeadParameters."""
+        return told_heads(x, state, self.weights(params), self.cell)[0]
 
     def sequence(self, params, state, xs, lengths=None):
         """All steps: xs (t, b, i) -> logits (t, b, o), the last state; ``lengths`` (b) integers or None."""

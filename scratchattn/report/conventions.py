@@ -69,10 +69,10 @@ def _row(chosen):
     ntm = start = dnc = dnc_start = None
     if chosen.ntm is not None:
         ntm = _told(differing(NTMConvention, ntm_settings(chosen.name)))
-        start = _told(differing(NTMStart, dataclasses.asdict(NTMStart(**chosen.ntm_start))))
+        start = _told(differing(NTMStart, chosen.ntm_start))
     if chosen.dnc is not None:
         dnc = _told(differing(DNCConvention, dnc_settings(chosen.name)))
-        dnc_start = _told(differing(DNCStart, dict(chosen.dnc_start)))
+        dnc_start = _told(differing(DNCStart, chosen.dnc_start))
     return f"`{chosen.name}`", source, ntm, start, dnc, dnc_start
 
 

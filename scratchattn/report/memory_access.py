@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nn.ntm_cell import told_heads
 from ..nn.ntm_heads import by_kind
 from ..ops.scalar_shift import scalar_shift
 from .recording import record
@@ -65,10 +64,9 @@ def access(model, params, task, length=None, seed=0):
 
     Without ``length`` the sequence is as long as the task draws it.  What is not finite is recorded as it is.
     """
-    weights = model.weights(params)
 
     def look(t, before, after, x):
-        head, *_ = told_heads(x, before, weights, model.cell)
+        head = model.told(params, before, x)
         read, written = by_kind(after.weightings, model.read_heads, model.cell)
         heads = {name: getattr(head, name) for name in NTMHeads._fields}
         reading = {"read_weightings": read, "reads": after.reads}
