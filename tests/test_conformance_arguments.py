@@ -97,7 +97,7 @@ def test_a_convention_is_what_a_preset_says_of_the_op():
     ("settings", "message"),
     [
         ({"convention": "torch"}, "'torch' says nothing of circular_shift; of circular_shift speak: paper"),
-        ({"convention": "nobody"}, "'nobody' is not known; of circular_shift speak: paper, pytorch_ntm"),
+        ({"convention": "nobody"}, "'nobody' is not known; of circular_shift speak: paper, "),
         ({"convention": "paper", "variant": "collier"}, "must be None beside a variant, got 'paper'"),
     ],
 )
