@@ -16,7 +16,6 @@ from scratchattn.training import Settings, configure, evaluate, train
 from scratchattn.training.fitting import try_out
 
 SINGULAR = {"mice": "mouse", "cats": "cat", "sheep": "sheep", "wolves": "wolf"}
-TURNS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 
 
 class Reader:
