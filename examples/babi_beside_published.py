@@ -6,17 +6,17 @@
     python examples/babi_beside_published.py --draw runs/ours/log.jsonl theirs.jsonl --out curve.svg
 
 Takes task, sizes, optimiser and seed from the config.json of our run and writes a log of the same form, until
-it has made as many steps or, with --minutes, as long as that.  Weights start as each does by itself.
+it has made as many steps or, with --minutes, as long.  Weights start as each does by itself.
 """
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from verdicts_adapters import module_of
 
 from scratchattn.report import curve
 from scratchattn.report.export import write_svg
@@ -24,26 +24,28 @@ from scratchattn.training import configure, read_log
 from scratchattn.training.draws import Draws
 
 ADDED = {"masked": "mask", "deallocate": "dealloc_content", "sharpen_links": "link_sharpness_control"}
+PLAIN = dict.fromkeys(("truncate", "warmup", "clip_norm", "clip_outputs"), 0)  # what is followed here
+PLAIN |= {"shards": 1, "schedule": "constant", "curriculum": ""}
 
 
 def network(folder, model):
     """Their DNC in the sizes of ``model``."""
-    sys.path.insert(0, str(folder))
-    from Models.DNC import DNC, LSTMController
-
+    module = module_of(folder, "Models/DNC.py")
     added = {theirs: getattr(model.cell, ours) for ours, theirs in ADDED.items()}
     sizes = model.inputs, model.outputs, model.width, model.rows, model.read_heads
-    return DNC(*sizes, LSTMController([model.units] * model.layers), **added)
+    return module.DNC(*sizes, module.LSTMController([model.units] * model.layers), **added)
 
 
-def optimiser_of(settings, parameters):
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(
-            parameters, settings.learning_rate, (settings.beta1, settings.beta2), settings.eps
-        )
-    return torch.optim.RMSprop(
-        parameters, settings.learning_rate, settings.square_decay, settings.eps, momentum=settings.momentum
-    )
+def optimiser_of(s, parameters):
+    if s.optimiser == "adam":
+        return torch.optim.Adam(parameters, s.learning_rate, (s.beta1, s.beta2), s.eps)
+    return torch.optim.RMSprop(parameters, s.learning_rate, s.square_decay, s.eps, momentum=s.momentum)
+
+
+def refuse_what_is_not_followed(settings):
+    other = [n for n, v in PLAIN.items() if getattr(settings, n) != v]
+    if other or settings.optimiser not in ("adam", "rmsprop") or not settings.clip:
+        raise SystemExit(f"here it must be adam or rmsprop, clip above 0 and {PLAIN}, got {settings}")
 
 
 def train(folder, configuration, out, minutes):
@@ -59,19 +61,18 @@ def train(folder, configuration, out, minutes):
         loss = torch.nn.functional.cross_entropy(outputs[asked], right[asked], reduction="sum") / batch.size
         optimiser.zero_grad()
         loss.backward()
-        for parameter in net.parameters():
-            parameter.grad.clamp_(-settings.clip, settings.clip)
+        torch.nn.utils.clip_grad_value_(net.parameters(), settings.clip)
         optimiser.step()
         for name, values in task.metrics(outputs.detach().numpy(), batch).items():
             seen.setdefault(name, []).extend(values)
         seconds = time.perf_counter() - started
         if step % settings.log_every == 0:
             means = {name: float(np.mean(values)) for name, values in seen.items()}
-            out.write(json.dumps({"event": "train", "step": step, "seconds": seconds, **means}) + "\n")
-            out.flush()
+            line = {"event": "train", "step": step, "seconds": seconds, **means}
+            print(json.dumps(line), file=out, flush=True)
             seen.clear()
         if minutes and seconds > 60 * minutes:
-            return
+            break
 
 
 def main():
@@ -81,15 +82,17 @@ def main():
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--draw", action="store_true")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     if args.draw:
         logs = [[line for line in read_log(path) if line["event"] == "train"] for path in args.paths]
-        series = {n: tuple(zip(*[(e["step"], e["question_error"]) for e in log]))
-                  for n, log in zip(("ours", "published"), logs)}  # fmt: skip
+        ways = [tuple(zip(*[(e["step"], e["question_error"]) for e in log])) for log in logs]
+        series = dict(zip(("ours", "published"), ways))
         write_svg(args.out, curve(series, title="bAbI", x_label="steps", y_label="question error"))
         return
-    torch.set_num_threads(1)
-    with open(args.out, "w", encoding="utf-8") as out:
-        train(args.paths[0], configure(file=args.paths[1] / "config.json"), out, args.minutes)
+    configuration = configure(file=args.paths[1] / "config.json")
+    refuse_what_is_not_followed(configuration.settings)
+    with open(args.out, "w") as out:
+        train(args.paths[0], configuration, out, args.minutes)
 
 
 if __name__ == "__main__":
