@@ -2,9 +2,11 @@
 
 8 bits, 20 vectors, so 41 steps; rows of 16, four read heads, one LSTM of 64, float32, and memories of 16, 32
 and 64 rows.  A step is the forward pass, back-propagation through time, clipping and RMSprop, through the
-public interface.  The peer is the same model, from the same numbers, written for speed:
-``peers/dnc_torch.py``.
+public interface.  The peers are the same model, from the same numbers, written for speed:
+``peers/dnc_torch.py`` and ``peers/dnc_jax.py``.
 """
+
+from importlib import import_module
 
 import numpy as np
 from ntm_copy import difference, gradients
@@ -15,7 +17,7 @@ from scratchattn.training import RMSprop, Settings
 from scratchattn.training.step import update
 
 BATCHES = (16,)
-PEERS = ("torch_eager",)
+PEERS = ("torch_eager", "jax_jit")
 ENGINE = "fused"
 SETTINGS = tuple({"T": 41, "bits": 8, "N": n, "W": 16, "units": 64, "read_heads": 4} for n in (16, 32, 64))
 
@@ -39,14 +41,14 @@ def ours(batch, setting=SETTINGS[0]):
 
 def peer(name, batch, setting=SETTINGS[0]):
     """The same of a peer."""
-    from peers import dnc_torch
-
-    return dnc_torch.stepping(*drawn(batch, setting))
+    return _peer(name).stepping(*drawn(batch, setting))
 
 
 def gradient_error(name, batch, setting=SETTINGS[0]):
     """Largest difference of all parameter gradients in float64, relative to each one's largest entry."""
-    from peers import dnc_torch
-
     given = drawn(batch, setting, "float64")
-    return difference(gradients(*given), dnc_torch.gradients(*given))
+    return difference(gradients(*given), _peer(name).gradients(*given))
+
+
+def _peer(name):
+    return import_module("peers.dnc_jax" if name == "jax_jit" else "peers.dnc_torch")

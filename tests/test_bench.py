@@ -51,6 +51,7 @@ def test_beside_pytorch(capsys):
     [
         ("ntm_copy", "jax_jit"),
         ("dnc_copy", "torch_eager"),
+        ("dnc_copy", "jax_jit"),
         ("lstm", "torch_library"),
         ("lstm", "jax_jit"),
         ("attention", "torch_eager"),
@@ -73,8 +74,11 @@ def test_the_gradients_of_a_peer_are_ours(name, peer):
         (["lstm", "--peers", "torch_eagre"], "no peer is called 'torch_eagre'; did you mean torch"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--batch", "2", "--batch", "-1"], "--batch must be at least 1, got -1"),
-        (["--published", "pytorch_ntm"], "--published takes NAME=DIR, NAME one of pytorch_ntm"),
-        (["--published", "ntm=."], "--published takes NAME=DIR, NAME one of pytorch_ntm, got 'ntm=.'"),
+        (["--published", "pytorch_ntm"], "--published takes NAME=DIR, NAME one of pytorch_dnc, pytorch_ntm"),
+        (
+            ["--published", "ntm=."],
+            "--published takes NAME=DIR, NAME one of pytorch_dnc, pytorch_ntm, got 'ntm=.'",
+        ),
         (["--published", "pytorch_ntm=/nowhere"], "there is no directory /nowhere"),
     ],
 )

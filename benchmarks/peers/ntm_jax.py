@@ -12,7 +12,17 @@ RATE, DECAY, MOMENTUM, EPS, CLIP = 1e-4, 0.95, 0.9, 1e-8, 10.0
 
 def stepping(ntm, task, params, batch):
     """A function that makes one training step on ``batch``."""
-    loss, data = _loss(ntm, params), _data(batch)
+    return training(loss_of(ntm, params), params, batch)
+
+
+def gradients(ntm, task, params, batch):
+    """name -> gradient of the loss of ``batch``, in its precision."""
+    return differentiated(loss_of(ntm, params), params, batch)
+
+
+def training(loss, params, batch):
+    """A function that makes one training step on ``batch``; ``loss`` of values by name, and of data."""
+    data = _data(batch)
     values = {name: jnp.asarray(value) for name, value in params.items()}
     zeros = jax.tree.map(jnp.zeros_like, values)
 
@@ -33,27 +43,28 @@ def stepping(ntm, task, params, batch):
     return step
 
 
-def gradients(ntm, task, params, batch):
-    """name -> gradient of the loss of ``batch``, in its precision."""
+def differentiated(loss, params, batch):
+    """name -> gradient of ``loss`` on ``batch``, in its precision."""
     with jax.enable_x64(True):
         values = {name: jnp.asarray(value) for name, value in params.items()}
-        found = jax.jit(jax.grad(_loss(ntm, params)))(values, *_data(batch))
+        found = jax.jit(jax.grad(loss))(values, *_data(batch))
         return {name: np.asarray(value) for name, value in found.items()}
+
+
+def nats(logits, targets, asked):
+    """The loss of the task: nats of a sequence, of the bits asked for."""
+    each = jax.nn.softplus(logits * (1 - 2 * targets))
+    return jnp.where(asked, each, 0.0).sum() / logits.shape[1]
 
 
 def _data(batch):
     return [jnp.asarray(np.ascontiguousarray(each)) for each in batch[:3]]
 
 
-def _loss(ntm, params):
-    """The task's: nats of a sequence, of the bits asked for."""
-    start = jnp.asarray(ntm.initial_state(params, 1).memory[0].T)
-
-    def loss(values, x, targets, asked):
-        nats = jax.nn.softplus(_outputs(ntm, start, values, x) * (1 - 2 * targets))
-        return jnp.where(asked, nats, 0.0).sum() / x.shape[1]
-
-    return loss
+def loss_of(ntm, params):
+    """The loss as a function of values by name, and of data."""
+    start = np.ascontiguousarray(ntm.initial_state(params, 1).memory[0].T)
+    return lambda values, x, targets, asked: nats(_outputs(ntm, start, values, x), targets, asked)
 
 
 def _outputs(ntm, start, p, x):
