@@ -254,7 +254,7 @@ TABLE = [
     (sa.models.NTM, (3, 2), {"memory": "empty"}, "NTM: memory must be one of"),
     (sa.models.NTM, (3, 2), {"dtype": "float16"}, "NTM: dtype must be one of ['float32', 'float64'], got"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 3))), {}, "ntm_lstm: x must have the axes (t,b,i)"),
-    (NTM.sequence, (SMALL, STATE, np.ones((2, 1, 4))), {}, "ntm: input_weights must have 6 rows, got 5"),
+    (NTM.sequence, (SMALL, STATE, np.ones((2, 1, 4))), {}, "ntm_lstm: input_weights must have 6 rows, got 5"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 2, 3))), {}, "ntm_lstm: b is both 2 and 1"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 1, 3), "f")), {}, "ntm_lstm: one precision expected"),
     (NTM.sequence, (SMALL, STATE, np.ones((2, 1, 3)), np.ones(1)), {}, "ntm_lstm: lengths must be integer"),

@@ -6,7 +6,8 @@ from adjoint import is_the_adjoint, missed
 
 import scratchattn as sa
 from gradcheck.subject import distance, random_like
-from scratchattn.fused.ntm import ntm_lstm
+from scratchattn.fused.ntm import drawn, ntm_lstm
+from scratchattn.fused.ntm_stack import ntm_lstm_stack
 from scratchattn.models import NTM
 from scratchattn.nn.named_conventions import NTM_NAMES
 from scratchattn.nn.ntm_cell import head_sizes, ntm_shapes, told_heads
@@ -28,10 +29,10 @@ def inputs(t=4, b=2, seed=0):
     return np.random.default_rng(seed).normal(size=(t, b, 3))
 
 
-@pytest.mark.parametrize("controller", ["lstm", "feedforward"])
-def test_the_adjoint_identity_holds_through_a_hundred_steps(controller):
+@pytest.mark.parametrize("settings", [{}, {"controller": "feedforward"}, {"layers": 2}], ids=str)
+def test_the_adjoint_identity_holds_through_a_hundred_steps(settings):
     """The paper's sizes: 128 rows of 20, 100 units; a complex step through all of it."""
-    ntm = NTM(9, 8, dtype="float64", controller=controller)
+    ntm = NTM(9, 8, dtype="float64", **settings)
     params, rng = ntm.init(np.random.default_rng(0)), np.random.default_rng(1)
     xs = rng.normal(size=(100, 2, 9))
 
@@ -70,8 +71,9 @@ def test_every_convention_has_two_layers_if_it_is_asked_for_them(name):
         assert np.isfinite(gradient).all() and (abs(gradient).max() > 0 or "weights" not in name), name
 
 
-def test_three_layers_have_the_gradients_of_what_they_compute():
-    ntm = model(layers=3, read_heads=2)
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_three_layers_have_the_gradients_of_what_they_compute(engine):
+    ntm = model(layers=3, read_heads=2, engine=engine)
     params, xs = ntm.init(np.random.default_rng(0)), inputs(t=6)
 
     def outputs(*values):
@@ -81,14 +83,43 @@ def test_three_layers_have_the_gradients_of_what_they_compute():
     is_the_adjoint(outputs, *[params[name] for name in params])
 
 
-def test_a_state_of_other_layers_is_named():
-    ntm = model(layers=2)
+@pytest.mark.parametrize(
+    "engine, of_one, without_layers",
+    [
+        (
+            "reference",
+            r"ntm_sequence: cell must be of 2 layers, got shape \(2, 1, 5\)",
+            r"ntm_sequence: hidden must have the axes \(b,l,h\)",
+        ),
+        (
+            "fused",
+            r"ntm_lstm_stack: l is both 2 and 1 in hidden \(2, 2, 5\), cell \(2, 1, 5\)",
+            r"ntm_lstm_stack: hidden must have the axes \(b,l,h\), got shape \(2, 5\)",
+        ),
+    ],
+)
+def test_a_state_of_other_layers_is_named(engine, of_one, without_layers):
+    ntm = model(layers=2, engine=engine)
     params = ntm.init(np.random.default_rng(0))
     state = ntm.initial_state(params, 2)
-    with pytest.raises(ValueError, match=r"ntm: cell must be of 2 layers, got shape \(2, 1, 5\)"):
+    with pytest.raises(ValueError, match=of_one):
         ntm.sequence(params, state._replace(cell=state.cell[:, :1]), inputs())
-    with pytest.raises(ValueError, match=r"ntm_sequence: hidden must have the axes \(b,l,h\)"):
+    with pytest.raises(ValueError, match=without_layers):
         ntm.sequence(params, state._replace(hidden=state.hidden[:, 0]), inputs())
+
+
+@pytest.mark.parametrize("layers, above, told", [(1, 0, "got 1 and 0"), (3, 1, "got 3 and 1")])
+def test_weights_that_are_no_stack_are_named(rng, layers, above, told):
+    """One layer, or weights of more or fewer layers than lie above the first."""
+    given = dict(zip(ntm_lstm_stack.inputs, drawn(3, rng, "three layers").inputs))
+    for name in ("hidden", "cell"):
+        given[name] = given[name][:, :layers]
+    for name in ("hidden_weights", "bias"):
+        given[name] = given[name][:layers]
+    given["below_weights"] = given["below_weights"][:above]
+    expected = "ntm_lstm_stack: two layers at least, and below_weights of all but one expected, "
+    with pytest.raises(ValueError, match=expected + told):
+        ntm_lstm_stack(**given)
 
 
 @pytest.mark.parametrize("sharpness", [-800.0, -40.0, 0.0, 3.0])
@@ -133,7 +164,10 @@ def test_rows_that_nothing_moved_to_have_the_gradients_of_the_composition(rng, s
         ({"shifts": 2}, "shifts must be odd, got 2"),
         ({"write_heads": 0}, "write_heads must be at least 1"),
         ({"layers": 2, "controller": "feedforward"}, "layers must be 1 for a feed-forward controller, got 2"),
-        ({"layers": 2, "engine": "fused"}, r"2 layer\(s\) and .* by engine='reference' only"),
+        (
+            {"convention": "pytorch_ntm", "engine": "fused"},
+            "the convention pytorch_ntm runs by engine='reference' only, got engine='fused'",
+        ),
     ],
 )
 def test_wrong_settings_are_named(settings, told):
@@ -144,7 +178,7 @@ def test_wrong_settings_are_named(settings, told):
 def test_wrong_shapes_are_named():
     ntm = model()
     params = ntm.init(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="ntm: input_weights must have 8 rows, got 7"):
+    with pytest.raises(ValueError, match="ntm_lstm: input_weights must have 8 rows, got 7"):
         ntm.sequence(params, ntm.initial_state(params, 2), np.zeros((4, 2, 4)))
     with pytest.raises(TypeError, match="one precision expected"):
         ntm.sequence(params, ntm.initial_state(params, 2), inputs().astype("float32"))

@@ -12,11 +12,13 @@ from drawing import drawn_like, equal, given, hypothesis, seeds, st
 from new_memory import new_memory
 
 from scratchattn.fused.ntm import ntm_feedforward, ntm_lstm
-from scratchattn.nn.ntm_cell import ntm_shapes
+from scratchattn.fused.ntm_stack import ntm_lstm_stack
+from scratchattn.nn.ntm_cell import in_order, ntm_shapes, ntm_weights
 from scratchattn.tape import vjp
 
-STATE = {"ntm_lstm": 5, "ntm_feedforward": 3}  # inputs, after x, that are the state; the outputs, after y
-machines = pytest.mark.parametrize("op", [ntm_lstm, ntm_feedforward], ids=lambda op: op.name)
+OPS = ntm_lstm, ntm_feedforward, ntm_lstm_stack
+STATE = {op.name: len(op.outputs) - 1 for op in OPS}  # inputs, after x, that are the state
+machines = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_examples // 2))
 
 
@@ -32,15 +34,17 @@ def sequences(draw, op, lengths=None, steps=None, sizes=(0.1, 0.5, 1.0, 2.0, 4.0
     shifts, size = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from(sizes))
     lengths = draw(st.booleans()) if lengths is None else lengths
     rng = np.random.default_rng(draw(seeds))
-    shapes = ntm_shapes(i, o, h, width, reads, writes, shifts, op.name.removeprefix("ntm_"))
-    weights = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
+    layers = draw(st.integers(2, 3)) if op is ntm_lstm_stack else 1
+    controller = "feedforward" if op is ntm_feedforward else "lstm"
+    shapes = ntm_shapes(i, o, h, width, reads, writes, shifts, controller, layers=layers)
+    weights = ntm_weights({name: size * rng.normal(size=shape) for name, shape in shapes.items()})
     state = [rng.normal(size=(batch, reads, width)), rng.normal(size=(batch, rows, width))]
     state.append(rng.dirichlet(np.ones(rows), size=(batch, reads + writes)))
-    if op is ntm_lstm:
-        state += [rng.normal(size=(batch, h)) for _ in range(2)]
-    by_name = dict(zip(op.inputs, [rng.normal(size=(steps, batch, i)), *state])) | weights
-    hypothesis.note(f"{ {name: x.shape for name, x in by_name.items()} }, {shifts} shifts, weights of {size}")
-    inputs = [by_name[name] for name in op.inputs if name != "lengths"]
+    if controller == "lstm":
+        state += list(rng.normal(size=(2, batch, h) if layers == 1 else (2, batch, layers, h)))
+    inputs = [rng.normal(size=(steps, batch, i)), *state, *in_order(weights)]
+    shapes = {name: x.shape for name, x in zip(op.inputs, inputs)}
+    hypothesis.note(f"{shapes}, {shifts} shifts, weights of {size}")
     return inputs, rng.integers(0, steps + 1, size=batch) if lengths else None
 
 

@@ -115,7 +115,10 @@ TRAIN = [
         "curriculum must name rising steps, got [5, 3]",
     ),
     ("train ntm copy --set 'curriculum=0: longest=many'", "longest must be int, got 'many'"),
-    ("train ntm copy --set 'curriculum=0: bits=3'", "do not fit: ValueError: ntm: input_weights must have"),
+    (
+        "train ntm copy --set 'curriculum=0: bits=3'",
+        "do not fit: ValueError: ntm_lstm: input_weights must have",
+    ),
     ("train ntm copy --config nowhere.toml", "nowhere.toml cannot be read: No such file or directory"),
     ("train ntm copy --config empty", "empty cannot be read: Is a directory"),
     ("train ntm copy --config latin.toml", "latin.toml cannot be read: 'utf-8' codec can't decode byte 0xef"),

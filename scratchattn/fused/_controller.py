@@ -153,6 +153,15 @@ def step_back(xp, v, d, g, sizes):
     dcell *= v.forget
 
 
+def transposed(xp, weights, room, sizes):
+    """Transposed ``weights``; a product of several rows wants them in order, and gets them in ``room``."""
+    back = xp.matrix_transpose(weights)
+    if sizes.batch == 1:
+        return back
+    room[...] = back
+    return room
+
+
 def over_steps(xp, a, b):
     """One product of a, (t, b, n), and b, (t, b, m), over all steps and sequences: (n, m)."""
     a, b = (each.reshape(each.shape[0] * each.shape[1], each.shape[2]) for each in (a, b))

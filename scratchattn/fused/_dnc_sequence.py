@@ -60,7 +60,7 @@ def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **conv
     f = held.buffers
     controller, output = sizes.controller, _output_weights(xp, weights)
     interface_weights = emitting_weights(xp, *_with_bias(xp, weights), sizes)
-    carried_weights = controller.prepare(xp, x, weights, f, sizes)
+    carried, carried_weights = controller.prepare(xp, x, weights, f, sizes)
     _start(f, state, sizes)
     writing.lengths(xp, f.memory[0], f, f.inverse[0], sizes)
     with tw.quiet():
@@ -79,7 +79,7 @@ def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **conv
     if weights.output_bias is not None:
         outputs += weights.output_bias
     outputs = until_their_ends(xp, running, outputs)
-    return (outputs, *_last(f, sizes)), (held, x, weights, output, sizes, running, bypass)
+    return (outputs, *_last(f, sizes)), (held, x, weights, carried, output, sizes, running, bypass)
 
 
 def _seen(xp, f, bypass, sizes):
@@ -113,7 +113,7 @@ def _last(f, sizes):
 
 def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
-    held, x, weights, output, sizes, running, (keep, share) = saved
+    held, x, weights, carried, output, sizes, running, (keep, share) = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
     chosen, controller, scratch = sizes.convention, sizes.controller, lease(backward_buffers, x, sizes)
     g = scratch.buffers
@@ -124,7 +124,7 @@ def backward(saved, doutputs, dlast):
     dfeatures = xp.matmul(doutputs, xp.matrix_transpose(output))
     if keep is not None:
         dfeatures[:, :, features:] = xp.where(keep, dfeatures[:, :, features:], 0) / share
-    controller.prepare_back(xp, weights, dlast, g, sizes)
+    back_to_carried = controller.prepare_back(xp, carried, dlast, g, sizes)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
     g.dmemory[...], g.dusage[...], g.dlink[...] = dlast.memory.swapaxes(1, 2), dlast.usage, dlast.link[:, 0]
@@ -144,7 +144,7 @@ def backward(saved, doutputs, dlast):
         writing.retain_and_use_back(xp, tw, v, d, g, chosen)
         squash_back(xp, tw, v, d, g, sizes)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_hidden)
-        controller.step_back(xp, v, d, g, sizes)
+        controller.step_back(xp, v, d, g, back_to_carried, sizes)
         bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
     reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g, sizes)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from ..nn.dnc_convention import DNCConvention
 from ..nn.dnc_interface import interface_shapes
-from . import _dnc_layer as layer
-from . import _dnc_stack as stack
+from . import _layer as layer
+from . import _stack as stack
 from ._controller import side_by_side
 
 _RUNS = {
@@ -38,6 +38,7 @@ class Sizes(NamedTuple):
     layers: int  # LSTMs of ``units`` each; 0: one tanh layer
     convention: DNCConvention
     recurrent = property(lambda self: self.layers > 0)
+    input_skips = True  # of a stack
     shown = property(lambda self: max(self.layers, 1) * self.units)  # hidden units of all layers
     controller = property(lambda self: stack if self.layers > 1 else layer)
     heads = property(lambda self: self.reads + 1)  # the write head comes last
@@ -137,9 +138,8 @@ def sizes_of(x, state, weights, convention):
         if rows != expected:
             raise ValueError(f"dnc: {name} must have {expected} rows, got {rows}")
     units, outputs = weights.bias.shape[-1], weights.output_weights.shape[1]
-    layers = 0
-    if weights.hidden_weights is not None:
-        units, layers = units // 4, 1 if weights.hidden_weights.ndim == 2 else weights.hidden_weights.shape[0]
+    layers = stack.layers_with(weights.hidden_weights)
+    units = units // 4 if layers else units
     sizes = Sizes(t, b, i, units, w, n, r, outputs, layers, convention)
     expected = sizes.blocks()["modes"].stop
     if columns != expected:

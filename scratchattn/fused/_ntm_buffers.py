@@ -6,14 +6,12 @@ long axis is contiguous, and what runs over the rows runs at full speed.
 
 from types import SimpleNamespace
 
-from . import _controller as controller
-
 
 def forward_buffers(new, s):
     """What a recording keeps: every step's state and intermediates."""
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.squashed()
     f = SimpleNamespace(
-        **vars(controller.forward_buffers(new, s)),
+        **vars(s.controller.forward_buffers(new, s)),
         raw=new(t, b, s.emitted()["shift"].stop),  # head parameters before squashing
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
@@ -50,7 +48,7 @@ def forward_buffers(new, s):
 def _views(f, s, t):
     b, k, w, n, r = s.batch, s.heads, s.width, s.rows, s.reads
     raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
-    v = controller.forward_views(f, s, t)
+    v = s.controller.forward_views(f, s, t)
     v.raw, v.reads = raw, f.carried[t + 1][:, : s.features].reshape(b, r, w)
     v.raw_key = raw[:, emitted["key"]].reshape(b, k, w)
     v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-from . import _controller as controller
 from ._ntm_buffers import ring
 
 
@@ -10,7 +9,7 @@ def backward_buffers(new, s):
     """What a pullback needs while it runs."""
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.columns()
     g = SimpleNamespace(
-        **vars(controller.backward_buffers(new, s)),
+        **vars(s.controller.backward_buffers(new, s)),
         draw=new(t, b, c["shift"].stop),
         head_slopes=new(t, b, c["sloped"].stop - c["sloped"].start),
         shift=new(t, s.shifts, b, k),  # times sharpness
@@ -56,7 +55,7 @@ def backward_buffers(new, s):
 
 def _views(g, s, t):
     b, k, w, c, draw = s.batch, s.heads, s.width, s.columns(), g.draw[t]
-    d = controller.backward_views(g, s, t)
+    d = s.controller.backward_views(g, s, t)
     d.draw, d.dkey = draw, draw[:, c["key"]].reshape(b, k, w)
     d.each_dkey = d.dkey[:, :, None]
     d.dgate, d.dstrength, d.dsharpness = (draw[:, c[name]] for name in ("gate", "strength", "sharpness"))

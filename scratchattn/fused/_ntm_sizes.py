@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from ..nn.ntm_cell import head_sizes
+from . import _layer as layer
+from . import _stack as stack
 from ._controller import side_by_side
 
 
@@ -19,7 +21,11 @@ class Sizes(NamedTuple):
     writes: int
     shifts: int
     outputs: int
-    recurrent: bool  # an LSTM, or one tanh layer
+    layers: int  # LSTMs of ``units`` each; 0: one tanh layer
+    recurrent = property(lambda self: self.layers > 0)
+    input_skips = False  # of a stack: the layers above the first see the one below
+    shown = property(lambda self: self.units)  # hidden units of the highest layer
+    controller = property(lambda self: stack if self.layers > 1 else layer)
     heads = property(lambda self: self.reads + self.writes)
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
@@ -57,20 +63,22 @@ class Sizes(NamedTuple):
         return found
 
 
-def sizes_of(x, state, weights):
-    """The Sizes of a call; ValueError where they do not fit each other."""
+def sizes_of(who, x, state, weights):
+    """The Sizes of a call of the op ``who``; ValueError where they do not fit each other."""
     if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
-        raise ValueError(f"ntm: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
+        raise ValueError(
+            f"{who}: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}"
+        )
     (t, b, i), (_, r, w), (_, k, n) = x.shape, state.reads.shape, state.weightings.shape
-    (h, parameters), recurrent = weights.head_weights.shape, weights.hidden_weights is not None
+    (h, parameters), layers = weights.head_weights.shape, stack.layers_with(weights.hidden_weights)
     if not (r >= 1 and k > r and n >= 1):
         raise ValueError(
-            f"ntm: at least one read head, one write head and one row expected, got {r}, {k - r} and {n}"
+            f"{who}: at least one read head, one write head and one row expected, got {r}, {k - r} and {n}"
         )
     spare = parameters - sum(head_sizes(w, r, k - r, 0))
     if spare < k or spare % k or spare // k % 2 == 0:
         raise ValueError(
-            f"ntm: head_weights must have columns for {r} read and {k - r} write heads of width {w} and an "
+            f"{who}: head_weights must have columns for {r} read and {k - r} write heads of width {w} and an "
             f"odd number of shifts each, got {parameters}"
         )
     for name, rows, expected in (
@@ -78,5 +86,5 @@ def sizes_of(x, state, weights):
         ("output_weights", weights.output_weights.shape[0], r * w + h),
     ):
         if rows != expected:
-            raise ValueError(f"ntm: {name} must have {expected} rows, got {rows}")
-    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], recurrent)
+            raise ValueError(f"{who}: {name} must have {expected} rows, got {rows}")
+    return Sizes(t, b, i, h, w, n, r, k - r, spare // k, weights.output_bias.shape[0], layers)

@@ -13,7 +13,7 @@ rest of the step before:
     g(y^l)  = g(shown)_l + g(z^(l+1)) B^(l+1)^T + what the next step hands back
     g(reads of the step before) = sum_l g(z^l) R^l^T
 
-Layout: ``_dnc_stack``.
+Layout: ``_stack``.
 
 Source: ``nn/dnc_cell.py``, ``nn/dnc_controller.py``.
 """
@@ -25,6 +25,7 @@ from ..op import Op, register
 from ..ops.shaping import concat, stack, unstack
 from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
+from ._stack import refuse_other_layers
 from .dnc import CSORDAS, HEADS, LAST, STATE, with_params
 
 
@@ -41,12 +42,8 @@ def dnc_lstm_stack_forward(
     above the first, hidden_weights (l, h, 4h), bias (l, 4h); the rest as for ``dnc_lstm``, with l h for h.
     ValueError for other sizes.  ``over_layers`` makes these weights.
     """
-    layers, _, units = hidden.shape
-    if layers < 2 or below_weights.shape[0] != layers - 1:
-        raise ValueError(
-            "dnc_lstm_stack: two layers at least, and below_weights of all but one expected, "
-            f"got {layers} and {below_weights.shape[0]}"
-        )
+    refuse_other_layers("dnc_lstm_stack", hidden_weights, below_weights)
+    layers, units, _ = hidden_weights.shape
     if interface_weights.shape[0] != layers * units:
         raise ValueError(
             f"dnc_lstm_stack: interface_weights must have {layers * units} rows, those of {layers} layers, "

@@ -33,19 +33,13 @@ Layout: see ``_ntm_buffers``, ``_controller``.
 Source: ``nn/ntm_cell.py``.
 """
 
+from functools import partial
+
 import numpy as np
 
-from ..backend import array_module, smallest
-from ..buffers import lease
-from ..nn.ntm_cell import EPS, NTMState, NTMWeights, ntm_sequence, ntm_shapes
+from ..nn.ntm_cell import EPS, NTMState, NTMWeights, in_order, ntm_sequence, ntm_shapes, ntm_weights
 from ..op import Case, Op, register
-from ..twins import twins
-from . import _controller as controller
-from . import _ntm_heads as heads
-from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
-from ._ntm_buffers import forward_buffers
-from ._ntm_scratch import backward_buffers
-from ._ntm_sizes import sizes_of
+from ._ntm_sequence import Weights, backward, forward
 
 
 def ntm_lstm_forward(
@@ -59,15 +53,15 @@ def ntm_lstm_forward(
     of a sequence, and the state at each sequence's own end.
     """
     state = NTMState(reads, memory, weightings, hidden, cell)
-    weights = NTMWeights(
-        input_weights, bias, head_weights, head_bias, output_weights, output_bias, hidden_weights
+    weights = Weights(
+        input_weights, hidden_weights, bias, head_weights, head_bias, output_weights, output_bias
     )
-    return _forward(x, state, weights, lengths, eps)
+    return forward("ntm_lstm", x, state, weights, lengths, eps)
 
 
 def ntm_lstm_backward(saved, douts):
-    dx, dstate, dweights = _backward(saved, douts[0], NTMState(*douts[1:]))
-    return (dx, *dstate, dweights.input_weights, dweights.hidden_weights, *dweights[1:6])
+    dx, dstate, dweights = backward(saved, douts[0], NTMState(*douts[1:]))
+    return (dx, *dstate, *dweights[:7])
 
 
 def ntm_feedforward_forward(
@@ -78,112 +72,13 @@ def ntm_feedforward_forward(
 
     Shapes as in ``ntm_lstm``, without hidden and cell.
     """
-    weights = NTMWeights(input_weights, bias, head_weights, head_bias, output_weights, output_bias)
-    return _forward(x, NTMState(reads, memory, weightings), weights, lengths, eps)
+    weights = Weights(input_weights, None, bias, head_weights, head_bias, output_weights, output_bias)
+    return forward("ntm_feedforward", x, NTMState(reads, memory, weightings), weights, lengths, eps)
 
 
 def ntm_feedforward_backward(saved, douts):
-    dx, dstate, dweights = _backward(saved, douts[0], NTMState(*douts[1:]))
-    return (dx, *dstate[:3], *dweights[:6])
-
-
-def _forward(x, state, weights, lengths, eps):
-    sizes = sizes_of(x, state, weights)
-    xp, tw = array_module(x, *state, *weights), twins(x)
-    tiny, features = smallest(x), sizes.features
-    running = running_steps(xp, lengths, sizes.steps)
-    x = until_their_ends(xp, running, x)
-    held = lease(forward_buffers, x, sizes)
-    f = held.buffers
-    recurrent = controller.carried_weights(xp, weights, sizes)
-    recurrent_weights = controller.negated(xp, recurrent, sizes)
-    head_weights = heads.emitting_weights(xp, weights, sizes)
-    xp.matmul(x, controller.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
-    f.sums += controller.negated(xp, weights.bias, sizes)
-    f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
-    f.memory[0], f.weightings[0] = state.memory.swapaxes(1, 2), state.weightings
-    heads.squares(xp, f.memory[0], f, f.inverse[0, :, None, : sizes.rows])
-    f.carried[0, :, features:-1] = state.hidden if sizes.recurrent else 0  # kept by a sequence of no steps
-    if sizes.recurrent:
-        f.cell[0] = state.cell
-    with tw.quiet():
-        for t, v in enumerate(f.views):
-            controller.step(xp, tw, v, f, recurrent_weights, sizes)
-            xp.matmul(v.hidden_and_one, head_weights, out=v.raw)
-            heads.squash(xp, tw, v, f)
-            heads.address(xp, tw, v, f, eps, tiny)
-            heads.read_and_write(xp, v, f)
-            put_back(xp, running, f.states, t)
-    outputs = xp.matmul(f.carried[1:, :, :-1], weights.output_weights)
-    outputs += weights.output_bias
-    outputs = until_their_ends(xp, running, outputs)
-    last = f.carried[-1]
-    final = [
-        last[:, :features].reshape(state.reads.shape),
-        f.memory[-1].swapaxes(1, 2),
-        f.weightings[-1],
-    ]
-    if sizes.recurrent:
-        final += [last[:, features:-1], f.cell[-1]]
-    return (outputs, *[a + 0 for a in final]), (held, x, weights, recurrent, sizes, running)
-
-
-def _backward(saved, doutputs, dlast):
-    held, x, weights, recurrent, sizes, running = saved
-    xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
-    scratch = lease(backward_buffers, x, sizes)
-    g = scratch.buffers
-    doutputs = until_their_ends(xp, running, doutputs)
-    with tw.quiet():
-        heads.slopes(xp, tw, f, g, sizes, smallest(x))
-        controller.slopes(xp, tw, f, g, sizes)
-    dfeatures = xp.matmul(doutputs, xp.matrix_transpose(weights.output_weights))
-    back_to_carried, back_to_hidden = (
-        xp.matrix_transpose(recurrent),
-        xp.matrix_transpose(weights.head_weights),
-    )
-    if sizes.batch > 1:  # a product of several rows wants the transposed weights in order
-        g.back_to_carried[...], g.back_to_hidden[...] = back_to_carried, back_to_hidden
-        back_to_carried, back_to_hidden = g.back_to_carried, g.back_to_hidden
-    g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
-    g.dmemory[...], g.dweightings[...] = dlast.memory.swapaxes(1, 2), dlast.weightings
-    g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
-    if sizes.recurrent:
-        g.dcell[...] = dlast.cell
-    for t in reversed(range(sizes.steps)):
-        v, d = f.views[t], g.views[t]
-        waiting = set_aside(xp, running, g.states, t)
-        g.dcarried += dfeatures[t]
-        heads.read_and_write_back(xp, v, d, g)
-        g.dweightings += g.over_rows
-        heads.address_back(xp, tw, v, d, g)
-        heads.memory_back(xp, v, d, g)
-        d.sloped *= d.head_slopes
-        g.dhidden += xp.matmul(d.draw, back_to_hidden, out=g.over_units)
-        controller.step_back(xp, v, d, g, sizes)
-        xp.matmul(d.dsums, back_to_carried, out=g.dcarried_by_sums)
-        bring_back(g.states, waiting)
-    return _gradients(xp, f, g, x, weights, doutputs, sizes)
-
-
-def _gradients(xp, f, g, x, weights, doutputs, sizes):
-    """Weight gradients, one product each over all steps; none of them is leased memory."""
-    features, over_steps = sizes.features, controller.over_steps
-    dheads = over_steps(xp, f.carried[1:, :, features:], g.draw)  # the last row is the bias's
-    doutput = over_steps(xp, f.carried[1:], doutputs)
-    dcontrol = over_steps(xp, f.carried[:-1], g.dsums)
-    dweights = NTMWeights(
-        xp.concat([over_steps(xp, x, g.dsums), dcontrol[:features]], axis=0),
-        dcontrol[-1] + 0,
-        dheads[:-1] + 0,
-        dheads[-1] + 0,
-        doutput[:-1] + 0,
-        doutput[-1] + 0,
-        dcontrol[features:-1] + 0 if sizes.recurrent else None,
-    )
-    dx = xp.matmul(g.dsums, xp.matrix_transpose(weights.input_weights[: sizes.inputs]))
-    units = (g.dhidden + 0, g.dcell + 0) if sizes.recurrent else (None, None)
-    return dx, NTMState(g.dreads + 0, g.dmemory.swapaxes(1, 2) + 0, g.dweightings + 0, *units), dweights
+    dx, dstate, dweights = backward(saved, douts[0], NTMState(*douts[1:]))
+    return (dx, *dstate[:3], dweights.input_weights, *dweights[2:7])
 
 
 # ---- evidence ---------------------------------------------------------------
@@ -209,47 +104,47 @@ def ntm_feedforward_composed(x, reads, memory, weightings, input_weights, *rest,
     return (outputs, *last[:3])
 
 
-def _cases(controller):
-    def case(
-        rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, k=2, s=3, size=1.0, lengths=None, **facts
-    ):
-        shapes = ntm_shapes(i, o, h, w, r, k - r, s, controller)
-        weights = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
-        hidden_weights = [weights.pop("hidden_weights")] if controller == "lstm" else []
-        input_weights, *others = weights.values()
-        weightings = rng.dirichlet(np.ones(n), size=(b, k))
-        units = [rng.normal(size=(b, h)), rng.normal(size=(b, h))] if controller == "lstm" else []
-        state = [rng.normal(size=(b, r, w)), rng.normal(size=(b, n, w)), weightings, *units]
-        lengths = None if lengths is None else np.array(lengths)
-        inputs = (rng.normal(size=(t, b, i)), *state, input_weights, *hidden_weights, *others, lengths)
-        return Case(label, inputs, **facts)
+def drawn(
+    layers, rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, k=2, s=3, size=1.0, lengths=None, **facts
+):
+    """A Case of so many layers of LSTMs; none: a tanh layer."""
+    shapes = ntm_shapes(i, o, h, w, r, k - r, s, "lstm" if layers else "feedforward", layers=layers)
+    weights = ntm_weights({name: size * rng.normal(size=shape) for name, shape in shapes.items()})
+    state = [rng.normal(size=(b, r, w)), rng.normal(size=(b, n, w)), rng.dirichlet(np.ones(n), size=(b, k))]
+    if layers:
+        state += list(rng.normal(size=(2, b, layers, h) if layers > 1 else (2, b, h)))
+    lengths = None if lengths is None else np.array(lengths)
+    return Case(label, (rng.normal(size=(t, b, i)), *state, *in_order(weights), lengths), **facts)
 
+
+def _cases(layers):
     def cases(rng):
-        yield case(rng, "one step", t=1)
-        yield case(rng, "two steps, two sequences", b=2)
-        yield case(rng, "lengths, one of them zero", b=3, t=3, lengths=(1, 3, 0))
-        yield case(rng, "two read heads, three write heads", r=2, k=5)
-        yield case(rng, "one row", n=1, zero_gradient=("weightings",))
-        yield case(rng, "shifts wider than the memory", n=2, s=7)
-        yield case(rng, "one shift", s=1)
-        yield case(rng, "saturated", t=3, size=4.0)
+        case = partial(drawn, layers, rng)
+        yield case("one step", t=1)
+        yield case("two steps, two sequences", b=2)
+        yield case("lengths, one of them zero", b=3, t=3, lengths=(1, 3, 0))
+        yield case("two read heads, three write heads", r=2, k=5)
+        yield case("one row", n=1, zero_gradient=("weightings",))
+        yield case("shifts wider than the memory", n=2, s=7)
+        yield case("one shift", s=1)
+        yield case("saturated", t=3, size=4.0)
 
     return cases
 
 
-_STATE = "reads(b,r,w), memory(b,n,w), weightings(b,k,n)"
-_LAST = "last_reads(b,r,w), last_memory(b,n,w), last_weightings(b,k,n)"
-_HEADS = "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), lengths?!(b)"
+STATE = "reads(b,r,w), memory(b,n,w), weightings(b,k,n)"
+LAST = "last_reads(b,r,w), last_memory(b,n,w), last_weightings(b,k,n)"
+HEADS = "head_weights(h,p), head_bias(p), output_weights(f,o), output_bias(o), lengths?!(b)"
 
 ntm_lstm = register(
     Op(
         name="ntm_lstm",
-        signature=f"x(t,b,i), {_STATE}, hidden(b,h), cell(b,h), input_weights(c,4h), hidden_weights(h,4h), "
-        f"bias(4h), {_HEADS} -> outputs(t,b,o), {_LAST}, last_hidden(b,h), last_cell(b,h)",
+        signature=f"x(t,b,i), {STATE}, hidden(b,h), cell(b,h), input_weights(c,4h), hidden_weights(h,4h), "
+        f"bias(4h), {HEADS} -> outputs(t,b,o), {LAST}, last_hidden(b,h), last_cell(b,h)",
         forward=ntm_lstm_forward,
         backward=ntm_lstm_backward,
         equals=ntm_lstm_composed,
-        cases=_cases("lstm"),
+        cases=_cases(1),
         passive={"lengths": "integer"},
         source="arXiv:1410.5401 section 3",
     )
@@ -258,11 +153,11 @@ ntm_lstm = register(
 ntm_feedforward = register(
     Op(
         name="ntm_feedforward",
-        signature=f"x(t,b,i), {_STATE}, input_weights(c,h), bias(h), {_HEADS} -> outputs(t,b,o), {_LAST}",
+        signature=f"x(t,b,i), {STATE}, input_weights(c,h), bias(h), {HEADS} -> outputs(t,b,o), {LAST}",
         forward=ntm_feedforward_forward,
         backward=ntm_feedforward_backward,
         equals=ntm_feedforward_composed,
-        cases=_cases("feedforward"),
+        cases=_cases(0),
         passive={"lengths": "integer"},
         source="arXiv:1410.5401 section 3",
     )

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 
 from ..conventions import preset
 from ..fused.ntm import ntm_feedforward, ntm_lstm
+from ..fused.ntm_stack import ntm_lstm_stack
 from ..nn.named_conventions import NTM_NAMES, ntm_settings
-from ..nn.ntm_cell import EPS, NTMState, ntm_sequence, ntm_shapes, ntm_step, ntm_weights, told_heads
+from ..nn.ntm_cell import NTMState, in_order, ntm_sequence, ntm_shapes, ntm_step, ntm_weights, told_heads
 from ..nn.ntm_convention import NTMConvention, convention_of
 from ..refusals import check_settings
 from .ntm_start import MEMORIES, NTMStart
@@ -70,8 +71,9 @@ class NTM:
     """Offsets that a head can move by, an odd number: 3 is -1, 0, +1.  A convention whose heads move by one
     number has none."""
     engine: str = "auto"
-    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one
-    layer where the convention's cell is the default's, else "reference", which alone runs all."""
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" where
+    the convention's cell is the default's, whatever the controller, else "reference", which alone runs
+    all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0
@@ -88,7 +90,7 @@ class NTM:
             "inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads", "shifts"
         )  # fmt: skip
         known = self.convention in NTM_NAMES  # else refused below
-        fusible = known and self.cell == NTMConvention() and self.layers == 1
+        fusible = known and self.cell == NTMConvention()
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         check_settings(
@@ -101,8 +103,7 @@ class NTM:
             raise ValueError(f"NTM: layers must be 1 for a feed-forward controller, got {self.layers}")
         if self.engine == "fused" and not fusible:
             raise ValueError(
-                f"NTM: {self.layers} layer(s) and the convention {self.convention} run by engine='reference' "
-                "only, got engine='fused'"
+                f"NTM: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
             )
 
     @property
@@ -163,9 +164,8 @@ class NTM:
         w = self.weights(params)
         if self.engine == "reference":
             return ntm_sequence(xs, state, w, lengths, **self._settings)
-        rest = (w.bias, w.head_weights, w.head_bias, w.output_weights, w.output_bias, lengths)
-        if self.controller == "lstm":
-            outputs, *last = ntm_lstm(xs, *state, w.input_weights, w.hidden_weights, *rest, eps=EPS)
-        else:
-            outputs, *last = ntm_feedforward(xs, *state[:3], w.input_weights, *rest, eps=EPS)
+        op, given = ntm_lstm if self.layers == 1 else ntm_lstm_stack, state
+        if self.controller == "feedforward":
+            op, given = ntm_feedforward, state[:3]
+        outputs, *last = op(xs, *given, *in_order(w), lengths)
         return outputs, NTMState(*last)

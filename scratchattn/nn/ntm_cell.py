@@ -47,6 +47,7 @@ __all__ = [
     "NTMWeights",
     "head_parameters",
     "head_sizes",
+    "in_order",
     "ntm_sequence",
     "ntm_shapes",
     "ntm_step",
@@ -124,22 +125,31 @@ def ntm_weights(named):
     return NTMWeights(**{name: named[name] for name in NTMWeights._fields if name in named}, above=above)
 
 
+def in_order(weights):
+    """The arrays of NTMWeights as the fused ops take them: a stack's with an axis of layers."""
+    own = weights.input_weights, weights.hidden_weights, weights.bias
+    if weights.above is not None:
+        below, hidden, biases = zip(*weights.above)
+        own = own[0], stack(*below), stack(own[1], *hidden), stack(own[2], *biases)
+    return [array for array in (*own, *weights[2:6]) if array is not None]
+
+
 def ntm_step(x, state, weights, **convention):
     """One step: x (b, i), an NTMState, NTMWeights -> outputs (b, o), the next NTMState.
 
     ``convention``: fields of NTMConvention.
     """
-    _checked(_check_step, state, weights)(x, *state, *weights[:-1])
+    _checked("ntm_step", _check_step, state, weights)(x, *state, *weights[:-1])
     return _step(x, state, weights, convention_of(convention))
 
 
-def _checked(checks, state, weights):
-    """The check of one layer, or of several."""
+def _checked(who, checks, state, weights):
+    """The check of one layer, or of several, for the function ``who``."""
     if weights.above is not None and len(state.hidden.shape) == 3:
         layers = 1 + len(weights.above)
         for name, array in (("hidden", state.hidden), ("cell", state.cell)):
             if array.shape[1] != layers:
-                raise ValueError(f"ntm: {name} must be of {layers} layers, got shape {tuple(array.shape)}")
+                raise ValueError(f"{who}: {name} must be of {layers} layers, got shape {tuple(array.shape)}")
     return checks[weights.above is not None]
 
 
@@ -188,7 +198,7 @@ def ntm_sequence(xs, state, weights, lengths=None, **convention):
     ``lengths``: b integers in 0..t, or None.  A sequence that has ended keeps its state and shows
     zeros, and its padding is never read.  The rest as for ``ntm_step``.
     """
-    _checked(_check_sequence, state, weights)(xs, *state, *weights[:-1], lengths)
+    _checked("ntm_sequence", _check_sequence, state, weights)(xs, *state, *weights[:-1], lengths)
     convention, outputs = convention_of(convention), []
     for t, x in enumerate(unstack(xs)):
         running = None if lengths is None else lengths > t

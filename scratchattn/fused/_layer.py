@@ -1,6 +1,6 @@
-"""The controller of ``fused/dnc.py``: a ``_controller``, with what stands around its steps.
+"""The controller of a fused memory machine: a ``_controller``, with what stands around its steps.
 
-``_dnc_stack`` has the same functions for several layers.
+``_stack`` has the same functions for several layers.
 """
 
 from . import _controller as layer
@@ -15,10 +15,12 @@ from ._controller import (  # noqa: F401
 
 
 def prepare(xp, x, weights, f, sizes):
-    """What x gives to all steps, into the buffers; returns the weights of what steps hand on."""
+    """What x gives to all steps, into the buffers; returns the weights of what steps hand on, and these as a
+    step takes them."""
     xp.matmul(x, layer.negated(xp, weights.input_weights[: sizes.inputs], sizes), out=f.sums)
     f.sums += layer.negated(xp, weights.bias, sizes)
-    return layer.negated(xp, layer.carried_weights(xp, weights, sizes), sizes)
+    carried = layer.carried_weights(xp, weights, sizes)
+    return carried, layer.negated(xp, carried, sizes)
 
 
 def start(f, state, sizes):
@@ -34,18 +36,18 @@ def last(f, sizes):
     return [f.carried[-1][:, sizes.features : -1], f.cell[-1]] if sizes.recurrent else []
 
 
-def prepare_back(xp, weights, dlast, g, sizes):
-    """Transposed weights, and the gradients of the last state, into the buffers."""
-    g.back_to_carried[...] = xp.matrix_transpose(layer.carried_weights(xp, weights, sizes))
+def prepare_back(xp, carried, dlast, g, sizes):
+    """The gradients of the last state into the buffers; returns what sums go back through."""
     g.dhidden[...] = dlast.hidden if sizes.recurrent else 0
     if sizes.recurrent:
         g.dcell[...] = dlast.cell
+    return layer.transposed(xp, carried, g.back_to_carried, sizes)
 
 
-def step_back(xp, v, d, g, sizes):
+def step_back(xp, v, d, g, back_to_carried, sizes):
     """From the gradient of the hidden units to those of all that the step started from."""
     layer.step_back(xp, v, d, g, sizes)
-    xp.matmul(d.dsums, g.back_to_carried, out=g.dcarried_by_sums)
+    xp.matmul(d.dsums, back_to_carried, out=g.dcarried_by_sums)
 
 
 def gradients(xp, x, weights, f, g, sizes):
