@@ -124,7 +124,7 @@ def test_params_are_copies():
         (lambda: ntm_settings("torch"), "the convention torch has no NTM; those that have: smoothed"),
         (lambda: dnc_settings("collier"), "the convention collier has no DNC; those that have"),
         (lambda: NTM(3, 2, convention="adnc"), r"NTM: convention must be one of \['smoothed'"),
-        (lambda: NTM(3, 2, convention="paper", engine="fused"), "paper run by engine='reference' only"),
+        (lambda: NTM(3, 2, convention="paper", engine="fused"), "paper runs by engine='reference' only"),
         (lambda: NTM(3, 2, memory="blank"), "NTM: memory must be one of"),
         (lambda: NTMConvention(smoothing=1), "smoothing must be below 1"),
         (lambda: NTMConvention(clip_heads=-1.0), "clip_heads must not be negative"),
