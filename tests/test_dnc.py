@@ -7,7 +7,7 @@ from adjoint import flat, missed
 import scratchattn as sa
 from gradcheck.subject import distance
 from scratchattn.models import DNC
-from scratchattn.nn.dnc_cell import dnc_shapes
+from scratchattn.nn.dnc_cell import dnc_shapes, dnc_start
 from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
@@ -46,7 +46,9 @@ def arguments(dnc, params, xs):
         {"controller": "feedforward", "convention": "csordas"},
         {"layers": 2, "convention": "csordas"},
         {"layers": 3, "biases": False},
-        *({"convention": name} for name in FUSED),
+        {"layers": 2, "write_heads": 4, "convention": "csordas"},
+        {"controller": "feedforward", "write_heads": 3, "biases": False},
+        *({"convention": name, "write_heads": heads} for name in FUSED for heads in (1, 2)),
     ],
     ids=str,
 )
@@ -95,7 +97,9 @@ def test_both_engines_drop_the_same_and_none_drops_without_a_generator():
     assert fused.random and reference.random and not plain.random
 
 
-@pytest.mark.parametrize("kind", [{}, {"controller": "feedforward"}, {"layers": 2}], ids=str)
+@pytest.mark.parametrize(
+    "kind", [{}, {"controller": "feedforward"}, {"layers": 2}, {"write_heads": 3}], ids=str
+)
 def test_the_adjoint_identity_holds_through_forty_steps(kind):
     """A complex step through all of it, from a memory whose rows are told apart."""
     dnc = DNC(9, 8, rows=16, width=8, units=32, dtype="float64", **kind)
@@ -167,10 +171,9 @@ def test_it_learns_the_copy_task_a_little():
         ({"convention": "pytorch_ntm"}, "convention must be one of"),
         ({"controller": "feedforward", "layers": 2}, "layers must be 1 for a feed-forward controller, got 2"),
         (
-            {"engine": "fused", "write_heads": 2},
-            r"2 write head\(s\) and .*'reference' only",
+            {"engine": "fused", "convention": "deepmind_dnc"},
+            "the convention deepmind_dnc runs by engine='ref",
         ),
-        ({"engine": "fused", "convention": "deepmind_dnc"}, ".* deepmind_dnc run by engine='reference'"),
     ],
 )
 def test_wrong_settings_are_named(settings, told):
@@ -190,7 +193,10 @@ def test_wrong_shapes_are_named():
     narrow = [*rest[:12], rest[12][:, :-1], *rest[13:15]]
     with pytest.raises(ValueError, match="dnc: interface_weights must have 33 columns, got 32"):
         sa.REGISTRY["dnc_lstm"](xs, *narrow)
-    two = model(write_heads=2)
-    rest[:7] = two.initial_state(two.init(np.random.default_rng(0)), 2)[:7]
-    with pytest.raises(ValueError, match=r"dnc: one write head, .* expected, got 2, 2 and 5"):
-        sa.REGISTRY["dnc_lstm"](xs, *rest)
+    for heads, told in (
+        (2, "interface_weights must have 52 columns, got 33"),
+        (0, ".* expected, got 0, 2 and 5"),
+    ):
+        rest[2:5] = dnc_start(2, 5, 4, 2, heads)[2:5]
+        with pytest.raises(ValueError, match=f"dnc: {told}"):
+            sa.REGISTRY["dnc_lstm"](xs, *rest)

@@ -114,6 +114,7 @@ MODELS = {
     "dnc, no biases": (DNC, SMALL_DNC | {"read_heads": 4, "rows": 9, "biases": False}),
     "dnc, csordas": (DNC, SMALL_DNC | {"convention": "csordas"}),
     "dnc, two write heads": (DNC, SMALL_DNC | {"write_heads": 2}),
+    "dnc, csordas, three write heads": (DNC, SMALL_DNC | {"write_heads": 3, "convention": "csordas"}),
     "tanh": (RNN, SMALL_RNN | {"cell": "tanh"}),
     "lstm": (RNN, SMALL_RNN),
     "gru": (RNN, SMALL_RNN | {"cell": "gru"}),
@@ -267,7 +268,9 @@ def test_no_steps_and_an_empty_batch_give_empty_outputs_and_zero_gradients(name,
     assert not any(abs(g).sum() for g in pull(np.zeros((t, b, 2))))
 
 
-@pytest.mark.parametrize("name", ["ntm", "ntm, several heads", "dnc", "dnc, csordas", "lstm", "gru"])
+@pytest.mark.parametrize(
+    "name", ["ntm", "ntm, several heads", "dnc", "dnc, csordas", "dnc, two write heads", "lstm", "gru"]
+)
 def test_weights_near_the_largest_number_give_what_the_reference_gives(name):
     """In float32: twice such weights would not be finite, and their sums just are."""
     fused, reference = (model(name, engine=e, dtype="float32", layers=1) for e in ("fused", "reference"))

@@ -1,7 +1,7 @@
 """The fused Differentiable Neural Computer against the composition of ops that it stands for, as drawn.
 
-Read heads, rows, width, batch, lengths, biases, the convention and the size of the weights: at four times the
-usual, gates are saturated.  Some start from nothing, where all rows tie.
+Read and write heads, rows, width, batch, lengths, biases, the convention and the size of the weights: at four
+times the usual, gates are saturated.  Some start from nothing, where all rows tie.
 """
 
 from functools import partial
@@ -30,7 +30,10 @@ seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_exam
 _flags = "masked", "mask_keys", "deallocate", "sharpen_links", "stop_write_gradient"
 _any = {
     **{name: st.booleans() for name in _flags},
-    **{name: st.sampled_from(CHOICES[name]) for name in ("strength", "keys", "mode_order", "form")},
+    **{
+        name: st.sampled_from(CHOICES[name])
+        for name in ("strength", "keys", "mode_order", "form", "simulated_gate")
+    },
     "mask_min": st.sampled_from([0.0, 0.2]),
     "link_eps": st.sampled_from([1e-6, 1e-2]),
     "eps": st.sampled_from([1e-6, 1e-2]),
@@ -49,19 +52,19 @@ def sequences(draw, op, lengths=None, apart=False, steps=None, sizes=(0.1, 0.5, 
     ``apart``: no rows are alike, or rounding decides which is written first.  ``sizes``, of the weights.
     """
     steps, batch, i, o, h = steps or draw(st.integers(1, 5)), *(draw(st.integers(1, n)) for n in (3, 3, 2, 4))
-    width, rows, reads = (draw(st.integers(1, n)) for n in (4, 9, 4))
+    width, rows, reads, writes = (draw(st.integers(1, n)) for n in (4, 9, 4, 3))
     size, biases = draw(st.sampled_from(sizes)), draw(st.booleans())
     lengths, convention = draw(st.booleans()) if lengths is None else lengths, draw(conventions)
     added = {name: convention.get(name, False) for name in ("masked", "sharpen_links")}
     blank = steps == 1 and not apart and draw(st.booleans())  # later, rounding decides between rows alike
     rng = np.random.default_rng(draw(seeds))
     layers = {"dnc_feedforward": 0, "dnc_lstm": 1, "dnc_lstm_stack": 2 + (reads > 2)}[op.name]
-    shapes = dnc_shapes(i, o, h, layers, width, reads, biases=biases, **added)
+    shapes = dnc_shapes(i, o, h, layers, width, reads, writes, biases=biases, **added)
     weights = dnc_weights({name: size * rng.normal(size=shape) for name, shape in shapes.items()})
     controller = weights.controller[0] if layers == 1 else weights.controller
     controller = over_layers(controller, i + reads * width) if layers > 1 else controller
-    on_rows = [0.9 * rng.dirichlet(np.ones(rows), size=(batch, heads)) for heads in (1, 1, reads)]
-    link = 0.9 * rng.dirichlet(np.ones(rows), size=(batch, 1, rows)) * (1 - np.eye(rows)) / rows
+    on_rows = [0.9 * rng.dirichlet(np.ones(rows), size=(batch, heads)) for heads in (writes, writes, reads)]
+    link = 0.9 * rng.dirichlet(np.ones(rows), size=(batch, writes, rows)) * (1 - np.eye(rows)) / rows
     state = [rng.normal(size=(batch, rows, width)), rng.uniform(size=(batch, rows)), link, *on_rows]
     state.append(rng.normal(size=(batch, reads, width)))
     state = [0 * part for part in state] if blank else state

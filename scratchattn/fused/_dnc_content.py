@@ -1,4 +1,4 @@
-"""Content addressing of ``fused/dnc.py``, for the write head and for all read heads at once.
+"""Content addressing of ``fused/dnc.py``, for all write heads and for all read heads at once.
 
 Arguments as in ``_dnc_writing``; ``look`` is what one kind of head looks with.  If a row has one length for
 all heads, keys come scaled by strength / length: their products with the rows are logits, but for the lengths

@@ -6,6 +6,7 @@ from ..backend import array_module
 from ..nn.dnc_cell import dnc_shapes, dnc_weights
 from ..nn.dnc_controller import over_layers
 from ..op import Case, Detached
+from ..tape import Tensor
 
 # ---- evidence ---------------------------------------------------------------
 
@@ -36,16 +37,16 @@ def writes_held(forward, states):
 
 
 def drawn(
-    composed, layers, rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, size=1.0, alike=False,
-    biases=True, lengths=None, bypass_rate=None, margin=None, params=None, **facts,
+    composed, layers, rng, label, *, t=2, b=1, i=2, o=1, h=2, w=2, n=3, r=1, k=1, size=1.0,
+    alike=False, biases=True, lengths=None, bypass_rate=None, margin=None, params=None, **facts,
 ):  # fmt: skip
     """A Case of so many layers of LSTMs; none: a tanh layer.  ``composed`` tells how close two rows come."""
     params, shown = params or {}, max(layers, 1) * h
     added = {name: params[name] for name in ("masked", "sharpen_links") if name in params}
-    shapes = dnc_shapes(i, o, h, layers, w, r, biases=biases, **added)
+    shapes = dnc_shapes(i, o, h, layers, w, r, k, biases=biases, **added)
     named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
-    on_rows = [0.9 * rng.dirichlet(np.ones(n), size=(b, heads)) for heads in (1, 1, r)]
-    link = 0.9 * rng.dirichlet(np.ones(n), size=(b, 1, n)) / n * (1 - np.eye(n))
+    on_rows = [0.9 * rng.dirichlet(np.ones(n), size=(b, heads)) for heads in (k, k, r)]
+    link = 0.9 * rng.dirichlet(np.ones(n), size=(b, k, n)) / n * (1 - np.eye(n))
     usage = (rng.random((b, n)).argsort(axis=-1) + rng.uniform(0.3, 0.7, size=(b, n))) / n
     state = [rng.normal(size=(b, n, w)), usage, link, *on_rows, rng.normal(size=(b, r, w))]
     if alike:  # to the bit, also beside the square of a complex step: powers of two
@@ -64,7 +65,21 @@ def drawn(
     return Case(label, (*inputs, keep), params, margin=margin, **facts)
 
 
-def _margin(composed, params, x, *rest):
-    """How far inputs may surely move before two rows of one memory swap: a share of the smallest gap."""
-    usages = [np.sort(composed(x[: t + 1], *rest, **params)[2]) for t in range(len(x))]
-    return min(float((u[:, 1:] - u[:, :-1]).min(initial=1.0)) for u in usages) / 50
+def _margin(composed, params, *inputs):
+    """How far inputs may surely move before two rows of one memory swap: a share of the smallest gap.
+
+    Of all usages that an allocation was made from, as the composition records them.
+    """
+    floats = [x is not None and x.dtype.kind == "f" for x in inputs]
+    waiting = list(composed(*[Tensor(x) if f else x for x, f in zip(inputs, floats)], **params))
+    gaps, seen = [1.0], set()
+    while waiting:
+        node = waiting.pop().node
+        if node is None or node.birth in seen:
+            continue
+        seen.add(node.birth)
+        waiting += [made for made in node.inputs if made is not None]
+        if node.op.name == "dnc_allocation":
+            usage = np.sort(node.inputs[0].data)
+            gaps.append((usage[:, 1:] - usage[:, :-1]).min(initial=1.0))
+    return float(min(gaps)) / 50

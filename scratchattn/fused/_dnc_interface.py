@@ -3,23 +3,31 @@
 from ..calculus import sigmoid
 from ..ops.dnc_read_weighting import ORDERS
 from . import _dnc_comparison as comparison
-from ._controller import blocks, tanh_slopes
+from ._controller import blocks, side_by_side, tanh_slopes
 
 
 def in_order(xp, weights, sizes):
     """Interface weights, the rows their own, with columns as in ``Sizes.columns``."""
     pieces = {name: weights[:, where] for name, where in sizes.parts().items()}
-    modes = pieces.pop("read_modes").reshape(weights.shape[0], sizes.reads, 3)
-    pieces |= {name: modes[:, :, place] for place, name in enumerate(ORDERS[sizes.convention.mode_order])}
+    modes = pieces.pop("read_modes").reshape(weights.shape[0], sizes.reads, sizes.modes)
+    for name, where in _modes(sizes).items():  # of all read heads the first link's, then the next one's
+        pieces[name] = modes[:, :, where].swapaxes(1, 2).reshape(weights.shape[0], -1)
     return xp.concat([pieces[name] for name in sizes.columns() if name in pieces], axis=1)
 
 
 def out_of_order(xp, ordered, sizes):
     """The inverse of ``in_order``."""
     pieces = {name: ordered[:, where] for name, where in sizes.columns().items()}
-    modes = xp.stack([pieces[name] for name in ORDERS[sizes.convention.mode_order]], axis=2)
-    pieces["read_modes"] = modes.reshape(ordered.shape[0], 3 * sizes.reads)
+    rows, reads = ordered.shape[0], sizes.reads
+    modes = [pieces[name].reshape(rows, -1, reads).swapaxes(1, 2) for name in _modes(sizes)]
+    pieces["read_modes"] = xp.concat(modes, axis=2).reshape(rows, -1)
     return xp.concat([pieces[name] for name in sizes.parts()], axis=1)
+
+
+def _modes(sizes):
+    """Where the modes of each kind stand among those of one read head."""
+    order = ORDERS[sizes.convention.mode_order]
+    return side_by_side({name: 1 if name == "content" else sizes.writers for name in order})
 
 
 def emitting_weights(xp, weights, bias, sizes):
@@ -49,13 +57,17 @@ def squash(xp, tw, v, f, sizes):
     if threshold is not None:
         v.above[...] = xp.where(tw.truly(v.raw_above) > threshold, v.raw_above, v.above)
     v.above_one += 1
-    modes = v.modes  # (3, b, r): what runs over three runs over whole blocks
+    modes, over = v.modes, f.over_modes  # (m, b, r): what runs over a few modes runs over whole blocks
     modes[...] = v.raw_modes
-    back, alike, onwards = modes
-    modes -= xp.maximum(xp.maximum(back, alike, out=f.over_modes), onwards, out=f.over_modes)
+    first, second, *others = modes
+    top = xp.maximum(first, second, out=over)
+    for mode in others:
+        xp.maximum(top, mode, out=top)
+    modes -= top
     xp.exp(modes, out=modes)
-    total = xp.add(back, alike, out=f.over_modes)
-    total += onwards
+    total = xp.add(first, second, out=over)
+    for mode in others:
+        total += mode
     modes /= total
     if not sizes.plain:
         comparison.prepare(xp, tw, v, chosen)
@@ -117,11 +129,12 @@ def slopes(xp, tw, f, g, sizes):
             outside = (reach < -chosen.clip_interface) | (reach > chosen.clip_interface)
             slope[:, :, c[name]] = xp.where(outside, 0, slope[:, :, c[name]])
     for now in blocks(f.factors, 2**15):
-        _slopes_of_usage(xp, f, g, now, sizes.reads)
+        _slopes_of_usage(xp, f, g, now, sizes)
 
 
-def _slopes_of_usage(xp, f, g, now, reads):
-    """Of the usage by the factors of what is kept, by the write weighting and by the usage before."""
+def _slopes_of_usage(xp, f, g, now, sizes):
+    """Of the usage by the factors of what is kept, by the write weightings and by the usage before."""
+    reads, writers = sizes.reads, sizes.writers
     freeing, by_usage, by_writing = g.freeing[now], g.by_usage[now], g.by_writing[now]
     factors = [f.factors[now, h] for h in range(reads)]
     for h in range(1, reads):  # times the factors before each
@@ -131,7 +144,13 @@ def _slopes_of_usage(xp, f, g, now, reads):
     for h in range(reads - 1, 0, -1):  # and times those after it
         after *= factors[h]
         freeing[:, h - 1] *= after
-    xp.subtract(1, f.usage[:-1][now], out=by_writing)
-    by_writing *= f.kept[now]
-    xp.subtract(1, f.written[:-1][now, 0], out=by_usage)
+    written = f.written[:-1][now, 0]
+    xp.subtract(1, f.usage[:-1][now], out=by_writing[:, 0])
+    by_writing[:, 0] *= f.kept[now]
+    for h in range(1, writers):
+        xp.multiply(by_writing[:, h - 1], 1 - written[:, h - 1], out=by_writing[:, h])
+    xp.subtract(1, written[:, -1], out=by_usage)
+    for h in range(writers - 1, 0, -1):
+        by_writing[:, h - 1] *= by_usage
+        by_usage *= 1 - written[:, h - 1]
     by_usage *= f.kept[now]

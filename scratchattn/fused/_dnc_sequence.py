@@ -96,19 +96,20 @@ def _start(f, state, sizes):
     features = sizes.features
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
     sizes.controller.start(f, state, sizes)
-    f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link[:, 0]
-    f.preceding[0, 0], f.written[0, 0] = state.precedence[:, 0], state.write_weightings[:, 0]
-    f.reading[0] = state.read_weightings
+    f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link
+    f.precedences[0], f.writings[0], f.reading[0] = (
+        state.precedence, state.write_weightings, state.read_weightings
+    )  # fmt: skip
 
 
 def _last(f, sizes):
     """The state after the last step, none of it leased memory."""
-    last = [f.memory[-1].swapaxes(1, 2), f.usage[-1], f.link[-1][:, None], f.preceding[-1, 0][:, None]]
-    reads = f.carried[-1][:, : sizes.features].reshape(sizes.batch, sizes.reads, sizes.width)
-    return [
-        a + 0
-        for a in (*last, f.written[-1, 0][:, None], f.reading[-1], reads, *sizes.controller.last(f, sizes))
+    last = [
+        f.memory[-1].swapaxes(1, 2),
+        *[a[-1] for a in (f.usage, f.link, f.precedences, f.writings, f.reading)],
     ]
+    reads = f.carried[-1][:, : sizes.features].reshape(sizes.batch, sizes.reads, sizes.width)
+    return [a + 0 for a in (*last, reads, *sizes.controller.last(f, sizes))]
 
 
 def backward(saved, doutputs, dlast):
@@ -127,7 +128,7 @@ def backward(saved, doutputs, dlast):
     back_to_carried = controller.prepare_back(xp, carried, dlast, g, sizes)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
     g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
-    g.dmemory[...], g.dusage[...], g.dlink[...] = dlast.memory.swapaxes(1, 2), dlast.usage, dlast.link[:, 0]
+    g.dmemory[...], g.dusage[...], g.dlinks[...] = dlast.memory.swapaxes(1, 2), dlast.usage, dlast.link
     g.dprecedence[...], g.dwriting[...] = dlast.precedence, dlast.write_weightings
     g.dreading[...] = dlast.read_weightings
     g.left[...], g.right[...], g.pulled[...] = 0, 0, 0  # no write head looks at the last memory
@@ -140,7 +141,7 @@ def backward(saved, doutputs, dlast):
         reading.read_back(xp, tw, v, d, g, sizes)
         reading.link_back(xp, tw, v, g)
         writing.write_back(xp, tw, v, d, g, sizes)
-        writing.allocate_back(xp, v, g, chosen.allocation_eps)
+        writing.allocate_back(xp, tw, v, d, g, chosen)
         writing.retain_and_use_back(xp, tw, v, d, g, chosen)
         squash_back(xp, tw, v, d, g, sizes)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_hidden)
@@ -167,7 +168,7 @@ def _gradients(xp, f, g, x, weights, doutputs, bypass, sizes):
         output_bias=None if weights.output_bias is None else doutput[-1] + 0,
     )
     dstate = State(
-        g.dmemory.swapaxes(1, 2) + 0, g.dusage + 0, g.dlink[:, None] + 0, g.dprecedence + 0, g.dwriting + 0,
+        g.dmemory.swapaxes(1, 2) + 0, g.dusage + 0, g.dlinks + 0, g.dprecedence + 0, g.dwriting + 0,
         g.dreading + 0, g.dreads + 0, *units,
     )  # fmt: skip
     return dx, dstate, dweights

@@ -34,6 +34,7 @@ class Sizes(NamedTuple):
     width: int
     rows: int
     reads: int
+    writers: int
     outputs: int
     layers: int  # LSTMs of ``units`` each; 0: one tanh layer
     convention: DNCConvention
@@ -41,7 +42,8 @@ class Sizes(NamedTuple):
     input_skips = True  # of a stack
     shown = property(lambda self: max(self.layers, 1) * self.units)  # hidden units of all layers
     controller = property(lambda self: stack if self.layers > 1 else layer)
-    heads = property(lambda self: self.reads + 1)  # the write head comes last
+    heads = property(lambda self: self.reads + self.writers)  # the write heads come last
+    modes = property(lambda self: 1 + 2 * self.writers)  # of a read head
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
 
@@ -54,7 +56,8 @@ class Sizes(NamedTuple):
     def parts(self):
         """Where each part of the interface lies in its weights."""
         masked, sharpened = self.convention.masked, self.convention.sharpen_links
-        shapes = interface_shapes(self.width, self.reads, masked=masked, sharpen_links=sharpened)
+        heads = self.reads, self.writers
+        shapes = interface_shapes(self.width, *heads, masked=masked, sharpen_links=sharpened)
         order = self.convention.interface_order
         return side_by_side({name: prod(shapes[name]) for name in order if name in shapes})
 
@@ -63,14 +66,14 @@ class Sizes(NamedTuple):
 
         Of no width is what this convention does not have.
         """
-        r, w, masked, sharpened = self.reads, self.width, self.convention.masked, self._sharpened()
+        r, k, w, masked, sharpened = self.reads, self.writers, self.width, self._masked(), self._sharpened()
         return side_by_side(
             {
-                "read_keys": r * w, "write_keys": w, "read_strengths": r, "write_strengths": 1,
-                "backward_sharpness": sharpened, "forward_sharpness": sharpened, "erase": w,
-                "write_vectors": w, "free_gates": r, "allocation_gates": 1, "write_gates": 1,
-                "read_masks": r * w * masked, "write_masks": w * masked, "backward": r, "content": r,
-                "forward": r,
+                "read_keys": r * w, "write_keys": k * w, "read_strengths": r, "write_strengths": k,
+                "backward_sharpness": sharpened, "forward_sharpness": sharpened, "erase": k * w,
+                "write_vectors": k * w, "free_gates": r, "allocation_gates": k, "write_gates": k,
+                "read_masks": r * masked, "write_masks": k * masked, "backward": k * r, "content": r,
+                "forward": k * r,
             }
         )  # fmt: skip
 
@@ -81,11 +84,11 @@ class Sizes(NamedTuple):
 
     def emitted(self):
         """The same as the fused controller emits it: what is squashed alike side by side."""
-        r, w = self.reads, self.width
+        r, k, w = self.reads, self.writers, self.width
         found = side_by_side(
             {
-                "keys": (r + 1) * w, "write_vector": w, **self._rising(), "strength": r + 1,
-                "sharpness": 2 * self._sharpened(), "modes": 3 * r,
+                "keys": (r + k) * w, "write_vector": k * w, **self._rising(), "strength": r + k,
+                "sharpness": 2 * self._sharpened(), "modes": self.modes * r,
             }
         )  # fmt: skip
         found["words"] = slice(0, found["write_vector"].stop)
@@ -94,15 +97,15 @@ class Sizes(NamedTuple):
         return found
 
     def squashed(self):
-        """Where what lies between 0 and 1 stands once squashed, and what changes a memory.
-
-        Minus erase, write vector, ones, zeros: as two rows, [-e, a] and [1, 0].
-        """
-        w = self.width
-        found = side_by_side({**self._rising(), "minus_erase": w, "write_vector": w, "spare": 2 * w})
+        """Where what lies between 0 and 1 stands once squashed, and what changes a memory: ``_dnc_writing``."""
+        rows = self.writers + 1
+        found = side_by_side({**self._rising(), "changing": rows * rows * self.width})
         found["rising"] = slice(0, found["masks"].stop)
-        found["changing"] = slice(found["minus_erase"].start, found["spare"].stop)
         return found
+
+    def of_heads(self, array, axis=1):
+        """``array``, without its axis of write heads where there is one: NumPy has fewer to walk along."""
+        return array if self.writers > 1 else array[(slice(None),) * axis + (0,)]
 
     def reaches(self):
         """How far apart the factors are that each doubling brings together: 1, 2, 4, ... below rows."""
@@ -113,12 +116,15 @@ class Sizes(NamedTuple):
         return max(self.reaches(), default=0)
 
     def _rising(self):
-        masks = self.heads * self.width * self.convention.masked
-        gates = {"free": self.reads, "not_free": self.reads, "allocate": 1, "alike": 1, "write": 1}
-        return gates | {"erase": self.width, "masks": masks}
+        r, k = self.reads, self.writers
+        gates = {"free": r, "not_free": r, "allocate": k, "alike": k, "write": k}
+        return gates | {"erase": k * self.width, "masks": self.heads * self._masked()}
+
+    def _masked(self):
+        return self.width * self.convention.masked
 
     def _sharpened(self):
-        return self.reads * self.convention.sharpen_links
+        return self.writers * self.reads * self.convention.sharpen_links
 
 
 def sizes_of(x, state, weights, convention):
@@ -127,9 +133,9 @@ def sizes_of(x, state, weights, convention):
         raise ValueError(f"dnc: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
     (t, b, i), (_, n, w), (_, r, _) = x.shape, state.memory.shape, state.reads.shape
     columns, writers = weights.interface_weights.shape[1], state.link.shape[1]
-    if writers != 1 or r < 1 or n < 1:
+    if writers < 1 or r < 1 or n < 1:
         raise ValueError(
-            f"dnc: one write head, at least one read head and one row expected, got {writers}, {r} and {n}"
+            f"dnc: at least one write head, one read head and one row expected, got {writers}, {r} and {n}"
         )
     for name, rows, expected in (
         ("input_weights", weights.input_weights.shape[-2], i + r * w),
@@ -140,7 +146,7 @@ def sizes_of(x, state, weights, convention):
     units, outputs = weights.bias.shape[-1], weights.output_weights.shape[1]
     layers = stack.layers_with(weights.hidden_weights)
     units = units // 4 if layers else units
-    sizes = Sizes(t, b, i, units, w, n, r, outputs, layers, convention)
+    sizes = Sizes(t, b, i, units, w, n, r, writers, outputs, layers, convention)
     expected = sizes.blocks()["modes"].stop
     if columns != expected:
         raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")

@@ -2,14 +2,14 @@
 
 Forward
 -------
-As in ``nn/dnc_cell.py`` for one write head and the conventions that ``PARAMS`` span, with what does not
-depend on the recurrence outside the loop: x W for all steps before it, the output layer after it.  One
-product makes the whole interface.
+As in ``nn/dnc_cell.py`` for the conventions that ``PARAMS`` span, with what does not depend on the
+recurrence outside the loop: x W for all steps before it, the output layer after it.  One product makes the
+whole interface.
 
 Backward
 --------
 Back-propagation through time, newest step first.  Write g(.) for the gradient of the loss by what a step
-made (') or found, w and p for write weighting and precedence, r for the read weightings.
+made (') or found, w and p for write weighting and precedence, r for the read weightings; of one write head,
 
     g(r') += g(reads) M'^T                   g(M') += r'^T g(reads) + what all keys that looked at M' pull
     g(back), g(alike), g(onwards) = pi g(r')
@@ -20,6 +20,12 @@ made (') or found, w and p for write weighting and precedence, r for the read we
     g(w') += g(M') a - (g(M') M) e                     g(M) = g(M') (1 - w' e)
     g(allocation), g(content) = w' 's gates            from there as in ``ops/dnc_allocation``
     g(u)   = g(u') psi (1 - w)    g(w) = g(u') psi (1 - u)    g(1 - f r) = g(u') used prod of the others
+
+Of several write heads each has a link and a precedence, of which g(r) is the sum.  Where one writes, 1 - w' e
+and 1 - w are those of all heads, multiplied, of which each gets the product of the others.  The usage v that
+the next head finds is u + (1 - u) s a, with the gate s; from the last head to the first
+
+    g(a) += g(v) (1 - u) s         g(s) = sum g(v) (1 - u) a         g(u) = g(v) (1 - s a) + from its a
 
 Softmax and cosine are as in ``fused/ntm.py``; masks and other cosines are in ``_dnc_comparison``, sharpened
 links in ``_dnc_sharpening``.  Where what is freed is erased, M above is psi M, of which both get their part.
@@ -48,15 +54,15 @@ from ._dnc_sequence import State, Weights, backward, forward
 PARAMS = (
     *("masked", "mask_keys", "mask_min", "deallocate", "sharpen_links", "link_eps", "strength"),
     *("softplus_threshold", "keys", "interface_order", "mode_order", "form", "eps", "allocation_eps"),
-    *("stop_write_gradient", "clip_interface"),
+    *("stop_write_gradient", "simulated_gate", "clip_interface"),
 )
 """The fields of DNCConvention that are keywords of the ops here."""
 
 
 def runs(convention, layers=1):
-    """Whether the ops here, and ``dnc_stack``, follow this DNCConvention, with one write head."""
+    """Whether the ops here, and ``dnc_stack``, follow this DNCConvention."""
     chosen, default = vars(convention), vars(DNCConvention())
-    irrelevant = ("simulated_gate", *(("input_skips", "shown_layers") if layers == 1 else ()))
+    irrelevant = ("input_skips", "shown_layers") if layers == 1 else ()
     return all(chosen[name] == default[name] for name in default if name not in PARAMS + irrelevant)
 
 
@@ -76,10 +82,10 @@ def dnc_lstm_forward(
     input_weights, hidden_weights, bias, interface_weights, output_weights, read_output_weights,
     interface_bias=None, output_bias=None, lengths=None, bypass_keep=None, *, bypass_rate=0.0, **convention,
 ):  # fmt: skip
-    """Outputs over time and the last state of a DNC with an LSTM controller and one write head.
+    """Outputs over time and the last state of a DNC with an LSTM controller.
 
-    x (t, b, i); the state: memory (b, n, w), usage (b, n), link (b, 1, n, n), precedence and
-    write_weightings (b, 1, n), read_weightings (b, r, n), reads (b, r, w), hidden and cell (b, h);
+    x (t, b, i); the state: memory (b, n, w), usage (b, n), link (b, k, n, n), precedence and
+    write_weightings (b, k, n), read_weightings (b, r, n), reads (b, r, w), hidden and cell (b, h);
     lengths: b integers in 0..t, or None; bypass_keep (t, b, h) booleans: the hidden units that the output
     layer sees, divided by 1 - ``bypass_rate``; None: all, as they are.  ``convention``: fields of
     DNCConvention, those of ``PARAMS``.  Returns outputs (t, b, o), zero after the end of a sequence, and the
@@ -137,7 +143,7 @@ CSORDAS = {
 }  # fmt: skip
 OTHERS = {
     "strength": "softplus", "softplus_threshold": 0.5, "keys": "tanh", "allocation_eps": 0.25, "eps": 0.1,
-    "mode_order": "forward_backward_content", "form": "smoothed_product",
+    "mode_order": "forward_backward_content", "form": "smoothed_product", "simulated_gate": "write",
 }  # fmt: skip
 
 
@@ -161,6 +167,7 @@ def dnc_feedforward_composed(x, *rest, **how):
 def _cases(composed, layers):
     def cases(rng):
         case, few = partial(drawn, composed, layers, rng), {"i": 1, "h": 1}
+        held = {"zero_gradient": ("write_weightings",)}
         yield case("one step, one row", **few, t=1, n=1, zero_gradient=("link",))
         yield case("two steps, two sequences", b=2, h=1)
         yield case("six rows", n=6, w=1, h=1)
@@ -171,8 +178,23 @@ def _cases(composed, layers):
         yield case("three read heads, what is freed is erased", **few, r=3, n=2, w=1, params=DEALLOCATE)
         yield case("masked, without biases", **few, biases=False, params={"masked": True})
         yield case("memory masked, links sharpened", **few, t=3, n=2, params=MASKED_AND_SHARPENED)
-        yield case("csordas", **few, params=CSORDAS, zero_gradient=("write_weightings",))
+        yield case("csordas", **few, params=CSORDAS, **held)
         yield case("other squashing, order of modes, lengths", **few, params=OTHERS)
+        yield case("two write heads", b=2, k=2, w=1, h=1)
+        yield case("three write heads, two rows", **few, k=3, n=2)
+        yield case("two write heads, csordas", **few, k=2, params=CSORDAS, **held)
+        yield case("three write heads, other squashing", **few, k=3, n=4, w=1, params=OTHERS)
+        lengths = {"t": 2, "b": 2, "lengths": (1, 2)}
+        yield case(
+            "two write heads, masks, sharpened links",
+            **few,
+            **lengths,
+            k=2,
+            r=2,
+            n=2,
+            w=1,
+            params=MASKED_AND_SHARPENED,
+        )
 
     return cases
 

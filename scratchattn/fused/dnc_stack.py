@@ -36,7 +36,7 @@ def dnc_lstm_stack_forward(
     read_output_weights, interface_bias=None, output_bias=None, lengths=None, bypass_keep=None, *,
     bypass_rate=0.0, **convention,
 ):  # fmt: skip
-    """Outputs over time and the last state of a DNC with a controller of l >= 2 LSTMs and one write head.
+    """Outputs over time and the last state of a DNC with a controller of l >= 2 LSTMs.
 
     hidden and cell (l, b, h); input_weights (l, i + r w, 4h), below_weights (l - 1, h, 4h) of the layers
     above the first, hidden_weights (l, h, 4h), bias (l, 4h); the rest as for ``dnc_lstm``, with l h for h.
@@ -87,6 +87,7 @@ def cases(rng):
     lengths = {"t": 3, "b": 3, "lengths": (1, 3, 0)}
     yield case(2, rng, "lengths, one of them zero, units dropped", **few, **lengths, n=2, bypass_rate=0.4)
     yield case(2, rng, "csordas", **few, n=2, params=CSORDAS, zero_gradient=("write_weightings",))
+    yield case(2, rng, "two write heads", **few, k=2)
 
 
 _HEADS = HEADS.replace("(h,", "(s,").replace("b,h)", "b,s)")  # all layers show

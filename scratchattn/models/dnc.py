@@ -76,9 +76,9 @@ class DNC:
     biases: bool = True
     """The interface and the outputs have biases."""
     engine: str = "auto"
-    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for one write
-    head and a convention that ``fused/dnc.py`` follows, whatever the controller, else "reference", which
-    alone runs all."""
+    """"fused", or "reference": the composition of ops that it equals.  "auto" becomes "fused" for a
+    convention that ``fused/dnc.py`` follows, whatever controller and heads, else "reference", which alone
+    runs all."""
     dtype: str = "float32"
     """Of the parameters and all that is computed: "float32" or "float64"."""
     input_scale: float = 1.0
@@ -96,7 +96,7 @@ class DNC:
 
     def __post_init__(self):
         known = self.convention in DNC_NAMES  # else refused below
-        fusible = known and runs(self.cell, self.layers) and self.write_heads == 1
+        fusible = known and runs(self.cell, self.layers)
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
@@ -111,8 +111,7 @@ class DNC:
             raise ValueError(f"DNC: layers must be 1 for a feed-forward controller, got {self.layers}")
         if self.engine == "fused" and not fusible:
             raise ValueError(
-                f"DNC: {self.write_heads} write head(s) and the convention {self.convention} run by "
-                "engine='reference' only, got engine='fused'"
+                f"DNC: the convention {self.convention} runs by engine='reference' only, got engine='fused'"
             )
 
     @property
