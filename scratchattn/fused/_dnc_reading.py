@@ -1,8 +1,8 @@
 """The reading of ``fused/dnc.py`` in one step: links, read modes, reads; and back.
 
 Arguments as in ``_dnc_writing``.  A product of inner length two makes 1 - w_i - w_j, and one w_i p_j:
-broadcasting, or an inner length of one, would take several times as long.  Each write head has its link: (b, k, n, n),
-or where there is one, (b, n, n).
+broadcasting, or an inner length of one, would take several times as long.  Each write
+head has its link: (b, k, n, n), or where there is one, (b, n, n).
 """
 
 from . import _dnc_comparison as comparison

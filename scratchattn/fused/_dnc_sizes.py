@@ -97,7 +97,7 @@ class Sizes(NamedTuple):
         return found
 
     def squashed(self):
-        """Where what lies between 0 and 1 stands once squashed, and what changes a memory: ``_dnc_writing``."""
+        """Where what lies between 0 and 1 stands once squashed, and the rows that change a memory."""
         rows = self.writers + 1
         found = side_by_side({**self._rising(), "changing": rows * rows * self.width})
         found["rising"] = slice(0, found["masks"].stop)
