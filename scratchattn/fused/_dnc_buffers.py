@@ -174,7 +174,7 @@ def _allocating(f, s, t, head, v, reaches):
     """What ``allocate`` and ``allocate_back`` work on, for one write head."""
     products, start, found = f.products[t, head], s.pad(), f.sources[t, 0, head]
     a = SimpleNamespace(
-        before=v.in_turn[-1] if head else None, order=f.orders[t, head], flat=found.reshape(-1),
+        before=v.in_turn[-1] if head else None, order=f.orders[t, head], allocation_flat=found.reshape(-1),
         usage_in_order=products[0][start + 1 :], left_before=products[-1][start:-1], allocation=found,
         usage=f.simulated[t, head - 1] if head else v.usage_after,
     )  # fmt: skip

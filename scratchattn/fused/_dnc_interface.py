@@ -20,7 +20,8 @@ def out_of_order(xp, ordered, sizes):
     pieces = {name: ordered[:, where] for name, where in sizes.columns().items()}
     rows, reads = ordered.shape[0], sizes.reads
     modes = [pieces[name].reshape(rows, -1, reads).swapaxes(1, 2) for name in _modes(sizes)]
-    pieces["read_modes"] = xp.concat(modes, axis=2).reshape(rows, -1)
+    modes = xp.concat(modes, axis=2)
+    pieces["read_modes"] = modes.reshape(rows, -1)
     return xp.concat([pieces[name] for name in sizes.parts()], axis=1)
 
 

@@ -135,7 +135,7 @@ def _views(g, s, t):
 def _allocating(g, head, after):
     """What ``allocate_back`` writes to, for one head; ``after``: the gradient of the next one's usage."""
     a = SimpleNamespace(dallocation=g.dsources[0, head], after=after)
-    a.flat = a.dallocation.reshape(-1)
+    a.dallocation_flat = a.dallocation.reshape(-1)
     if after is not None:
         a.dgate = g.dsimulated[:, head]
     return a

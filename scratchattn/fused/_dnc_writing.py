@@ -63,7 +63,7 @@ def allocate(xp, tw, v, f, eps):
         for here, further, doubled in a.doublings:
             xp.multiply(here, further, out=doubled)
         free *= a.left_before
-        a.flat[order] = free
+        a.allocation_flat[order] = free
 
 
 def write(xp, tw, v, f, sizes):
@@ -139,14 +139,14 @@ def allocate_back(xp, tw, v, d, g, chosen):
             after *= xp.subtract(1, untaken, out=untaken)
             dtaken *= a.gate
             dallocation += dtaken
-        asked[:-1] = b.flat[a.order]
+        asked[:-1] = b.dallocation_flat[a.order]
         xp.subtract(asked[1:], asked[:-1], out=level)
         for window, (near, far, over) in zip(a.windows, g.doublings):
             near += xp.multiply(window, far, out=over)
         level *= a.left_before
         if eps:
             level *= 1 - eps
-        b.flat[a.order] = level
+        b.dallocation_flat[a.order] = level
         if after is not None:
             dallocation += after
     g.dusage += dallocation
