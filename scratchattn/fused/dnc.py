@@ -167,34 +167,19 @@ def dnc_feedforward_composed(x, *rest, **how):
 def _cases(composed, layers):
     def cases(rng):
         case, few = partial(drawn, composed, layers, rng), {"i": 1, "h": 1}
-        held = {"zero_gradient": ("write_weightings",)}
+        csordas = {"biases": False, "params": CSORDAS, "zero_gradient": ("write_weightings",)}
         yield case("one step, one row", **few, t=1, n=1, zero_gradient=("link",))
         yield case("two steps, two sequences", b=2, h=1)
-        yield case("six rows", n=6, w=1, h=1)
+        yield case("six rows", **few, n=6, w=1)
         yield case("all rows tie at the first step", alike=True, t=3, margin=0)
-        yield case("saturated", t=3, n=2, size=4.0)
+        yield case("saturated", t=3, n=2, h=1, size=4.0)
         lengths = {"t": 3, "b": 3, "lengths": (1, 3, 0)}
         yield case("lengths, one of them zero, units dropped", **lengths, w=1, h=2, n=2, bypass_rate=0.4)
         yield case("three read heads, what is freed is erased", **few, r=3, n=2, w=1, params=DEALLOCATE)
-        yield case("masked, without biases", **few, biases=False, params={"masked": True})
         yield case("memory masked, links sharpened", **few, t=3, n=2, params=MASKED_AND_SHARPENED)
-        yield case("csordas", **few, params=CSORDAS, **held)
-        yield case("other squashing, order of modes, lengths", **few, params=OTHERS)
-        yield case("two write heads", b=2, k=2, w=1, h=1)
-        yield case("three write heads, two rows", **few, k=3, n=2)
-        yield case("two write heads, csordas", **few, k=2, params=CSORDAS, **held)
-        yield case("three write heads, other squashing", **few, k=3, n=4, w=1, params=OTHERS)
-        lengths = {"t": 2, "b": 2, "lengths": (1, 2)}
-        yield case(
-            "two write heads, masks, sharpened links",
-            **few,
-            **lengths,
-            k=2,
-            r=2,
-            n=2,
-            w=1,
-            params=MASKED_AND_SHARPENED,
-        )
+        yield case("two write heads", **few, b=2, k=2, w=1, n=2)
+        yield case("two write heads, csordas, without biases", **few, **csordas, k=2, n=2)
+        yield case("three write heads, other squashing", **few, k=3, w=1, params=OTHERS)
 
     return cases
 
