@@ -7,7 +7,7 @@ import pytest
 from data_files import real_data
 
 from scratchattn.models import RNN
-from scratchattn.tasks import Babi
+from scratchattn.tasks import Babi, Copy
 from scratchattn.tasks.babi import NUMBER, WORDS
 from scratchattn.tasks.readers.babi import read_babi
 from scratchattn.training import Settings, train
@@ -169,6 +169,24 @@ def test_an_evaluation_that_looks_at_some_looks_at_all_kinds(stories):
         evaluate(model, Seeing(tasks="1,8", folder="en"), params, settings, "test")
         assert seen == wanted
     assert task.examples("test") == 4
+
+
+def test_what_was_learned_by_heart_is_measured_on_the_stories_that_were_trained_on(stories):
+    others = FIRST.replace("hallway", "kitchen")
+    (stories / "qa1_some-title_test.txt").write_text(2 * others)
+    task, model = Babi(tasks="1", folder="en"), RNN(159, 159, units=32)
+    settings = Settings(steps=400, batch=4, learning_rate=1e-2, optimiser="adam", eval_batches=0)
+    params, _ = train(model, task, settings, quiet=True)
+    found = {split: evaluate(model, task, params, settings, split) for split in ("train", "test")}
+    assert found["train"]["question_error"] == 0 and found["test"]["question_error"] == 0.5
+    drawn = Copy(bits=2, shortest=1, longest=3)
+    model = RNN(drawn.inputs, drawn.outputs, units=2)
+    params = model.init(np.random.default_rng(0))
+    splits = ("train", "validation", "test")  # three of them, and always the same
+    fresh = [evaluate(model, drawn, params, Settings(eval_batches=1), split) for split in 2 * splits]
+    assert fresh[:3] == fresh[3:] and len({found["wrong_bits"] for found in fresh}) == 3
+    with pytest.raises(ValueError, match=r"split must be one of .*'train'.*, got 'all'"):
+        evaluate(model, drawn, params, Settings(), "all")
 
 
 def test_the_real_files_speak_these_words_and_are_told_as_they_stand(monkeypatch):

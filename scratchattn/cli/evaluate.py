@@ -15,7 +15,7 @@ def add_parser(verbs):
         "of the task (longer sequences) or of the evaluation.  JSON keys: run, step, split, metrics.",
     )
     parser.add_argument("directory", metavar="DIR", help="a run's directory")
-    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     runs.add_set(parser)
     runs.add_previous(parser)
 
