@@ -10,6 +10,7 @@ import scratchattn as sa
 from gradcheck.subject import distance
 from scratchattn import buffers
 from scratchattn.models import DNC, NTM, RNN
+from scratchattn.nn.ntm_cell import head_sizes
 from scratchattn.training import RMSprop
 
 FUSED = [op for op in sa.REGISTRY.values() if op.forward.__module__.startswith("scratchattn.fused.")]
@@ -285,3 +286,30 @@ def test_weights_near_the_largest_number_give_what_the_reference_gives(name):
         found, expected = ([y.data, *pull(np.ones_like(y.data))] for y, pull in ((a, pull_a), (b, pull_b)))
     assert all(np.isfinite(x).all() for x in expected)
     assert all(distance(x, y) <= 1e-5 for x, y in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("ntm")])
+@pytest.mark.parametrize("size", [1e10, 1e15, 1e18])
+def test_long_keys_and_long_rows_have_the_cosines_of_the_reference(name, size):
+    """In float32 their products are far beyond the largest number; their squares are not."""
+    fused, reference = (model(name, engine=engine, dtype="float32") for engine in ("fused", "reference"))
+    params, xs = drawn(fused)
+    sizes = head_sizes(fused.width, fused.read_heads, fused.write_heads, fused.shifts)
+    params["head_weights"][:, : sizes.key + sizes.write_vector] *= size
+    (a, state, pull_a), (b, expected, pull_b) = recorded(fused, params, xs), recorded(reference, params, xs)
+    u = np.ones_like(a.data)
+    assert abs(state.memory.data).max() > 1e-3 * size
+    for x, y in zip(flat((a, state)), flat((b, expected)), strict=True):
+        assert distance(x.data, y.data) <= 1e-5
+    for which, x, y in zip(params, pull_a(u), pull_b(u), strict=True):
+        assert np.isfinite(y).all() and distance(x, y) <= 1e-4, which
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("ntm")])
+@pytest.mark.parametrize("size", [1e19, 1e20, 1e25, 1e30, 1e37])
+def test_keys_and_rows_beyond_all_squares_are_like_nothing_and_no_numbers_are_lost(name, size):
+    one = model(name, dtype="float32")
+    params, xs = drawn(one)
+    params["head_weights"][...] = size * np.random.default_rng(1).uniform(-1, 1, params["head_weights"].shape)
+    outputs, state = one.sequence(params, one.initial_state(params, 2), xs)
+    assert all(np.isfinite(x).all() for x in flat((outputs, state)))

@@ -12,7 +12,7 @@ def forward_buffers(new, s):
     t, b, k, n, w, c = s.steps, s.batch, s.heads, s.rows, s.width, s.squashed()
     f = SimpleNamespace(
         **vars(s.controller.forward_buffers(new, s)),
-        raw=new(t, b, s.emitted()["shift"].stop),  # head parameters before squashing
+        raw=new(t, b, s.emitted()["shift"].stop),  # head parameters before squashing; keys of length one
         exponentials_of_heads=new(t, b, c["rising"].stop),
         squashed=new(t, b, c["spare"].stop),  # and after
         positive=new(t, 2, b, k),  # strength and sharpness
@@ -25,7 +25,6 @@ def forward_buffers(new, s):
         content=new(t, b, k, n),  # exponentials
         norm=new(t, b, k, 1),  # one over their sum
         share=new(t, b, k, 1),  # gate norm
-        slope=new(t, b, k, 1),  # of the logits by the cosine
         gated=new(t, b, k, n + s.shifts - 1),  # with a halo, so that the ring has no seam
         moved=new(t, b, k, n),
         logs=new(t, b, k, n),
@@ -50,7 +49,7 @@ def _views(f, s, t):
     raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
     v = s.controller.forward_views(f, s, t)
     v.raw, v.reads = raw, f.carried[t + 1][:, : s.features].reshape(b, r, w)
-    v.raw_key = raw[:, emitted["key"]].reshape(b, k, w)
+    v.key = raw[:, emitted["key"]].reshape(b, k, w)
     v.raw_write_vector, v.write_vector = raw[:, emitted["write_vector"]], squashed[:, c["write_vector"]]
     v.raw_rising, v.rising = raw[:, emitted["rising"]], squashed[:, c["rising"]]
     v.exponentials_of_heads = f.exponentials_of_heads[t]
@@ -78,10 +77,11 @@ def _views(f, s, t):
     v.memory, v.memory_after, v.memory_rows = f.memory[t], f.memory[t + 1], f.memory[t].swapaxes(1, 2)
     v.squares, v.squares_after = (f.inverse[i, :, None, :n] for i in (t, t + 1))
     # one head at a time, (b, k, 1, ...): two products with a vector are faster than one with two
-    v.each_key, v.each_cosine = v.raw_key[:, :, None], f.cosine[t][:, :, None]
+    v.each_key, v.each_cosine = v.key[:, :, None], f.cosine[t][:, :, None]
     v.memory_of_each, v.rows_of_each = v.memory[:, None], v.memory_rows[:, None]
-    steps = (f.cosine, f.content, f.norm, f.share, f.slope, f.moved, f.logs)
-    v.cosine, v.content, v.norm, v.share, v.slope, v.moved, v.logs = (a[t] for a in steps)
+    steps = (f.cosine, f.content, f.norm, f.share, f.moved, f.logs)
+    v.cosine, v.content, v.norm, v.share, v.moved, v.logs = (a[t] for a in steps)
+    v.share_flat, v.strength_flat = v.share[:, :, 0], v.strength[:, :, 0]
     v.gated, v.seams, v.windows = ring(f.gated[t], s)
     return v
 

@@ -38,16 +38,17 @@ def squash(xp, tw, v, f):
 def address(xp, tw, v, f, eps, tiny):
     """Weightings of all heads on the memory before the write."""
     multiply, one = xp.multiply, f.one
-    # content: cosine similarity, every head against the same rows; lengths of keys and the softmax's sum
-    # stay factors of a whole head
-    tw.dot(v.raw_key, v.raw_key, v.key_squares)
-    xp.matmul(v.each_key, v.memory_of_each, out=v.each_cosine)
-    inverse, cosine, content = v.inverse, v.cosine, v.content
+    # content: cosine similarity, every head against the same rows; the softmax's sum stays a factor of a
+    # whole head
+    key, inverse, cosine, content = v.key, v.inverse, v.cosine, v.content
+    tw.dot(key, key, v.key_squares)
     inverse += eps
     xp.sqrt(inverse, out=inverse)
     xp.reciprocal(inverse, out=inverse)
+    key *= v.key_inverse  # before the product, which may else be infinite where no cosine is
+    xp.matmul(v.each_key, v.memory_of_each, out=v.each_cosine)
     cosine *= v.row_inverse
-    multiply(cosine, multiply(v.strength, v.key_inverse, out=v.slope), out=content)
+    multiply(cosine, v.strength, out=content)
     content -= tw.max(content, 2, one)
     xp.exp(content, out=content)
     tw.dot(content, f.ones_over_rows, f.one_flat)
@@ -164,7 +165,7 @@ def address_back(xp, tw, v, d, g):
     dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
     dshift -= tw.add(multiply(dshift, shift, out=g.over_shift), 0, g.over_shifts)
     multiply(dshift, d.shift, out=d.dshift)
-    # gate and content; the softmax is content * norm, its logits cosine * slope, and share = gate * norm
+    # gate and content; the softmax is content * norm, its logits cosine * strength, share = gate * norm
     dot(dw, v.content, mean_flat)
     mean *= v.norm
     dot(dw, v.before, g.one_flat)
@@ -177,8 +178,8 @@ def address_back(xp, tw, v, d, g):
     t *= v.content
     dstrength = d.dstrength
     dot(t, v.cosine, dstrength)
-    dstrength *= d.strength_pull
-    multiply(dstrength, d.key_pull, out=mean_flat)
+    dstrength *= v.share_flat
+    multiply(dstrength, v.strength_flat, out=mean_flat)
     t *= d.cosine_pull
     scale = tw.add(multiply(t, v.cosine, out=g.over_rows), 1, g.scale)
     scale *= d.row_inverse_squared
@@ -186,11 +187,11 @@ def address_back(xp, tw, v, d, g):
 
 
 def memory_back(xp, v, d, g):
-    """What reading and addressing add to the gradient of the memory, and the gradient of the keys."""
+    """What reading and addressing add to the gradient of the memory; that of keys, times their lengths."""
     dkey, change = d.dkey, g.change
     xp.matmul(g.each_dcosine, v.rows_of_each, out=d.each_dkey)
-    dkey -= xp.multiply(v.raw_key, g.mean, out=g.over_keys)
-    g.left_reads[...], g.left_keys[...] = g.dreads, v.raw_key
+    dkey -= xp.multiply(v.key, g.mean, out=g.over_keys)
+    g.left_reads[...], g.left_keys[...] = g.dreads, v.key
     g.right_reads[...], g.right_keys[...] = v.reading, g.dcosine
     dmemory = xp.subtract(xp.matmul(g.left_columns, g.right, out=change), g.dproduct, out=g.dmemory)
     dmemory -= xp.multiply(v.memory, g.scale, out=change)
@@ -203,20 +204,19 @@ def slopes(xp, tw, f, g, sizes, tiny):
     g.changing[:, 0] = f.raw[:, :, e["write_vector"]].reshape(shape)
     xp.multiply(f.squashed[:, :, c["erase"]].reshape(shape), -1, out=g.changing[:, 1])
     rows, keys = f.inverse[:-1, :, :n], f.inverse[:-1, :, n:]
-    strength, share = f.positive[:, 0], f.share[:, :, :, 0]
     xp.multiply(rows, rows, out=g.inverse_squared)
     xp.multiply(f.shift, f.positive[:, 1, None], out=g.shift)
-    xp.multiply(share, keys, out=g.strength_pull)
-    xp.multiply(strength, keys * keys, out=g.key_pull)
-    xp.multiply(share, f.slope[:, :, :, 0], out=g.cosine_pull)
-    # erase came negated; the slope of a gate is gate (1 - gate)
-    erase, gate = sizes.writes * sizes.width, sizes.heads
-    slope = g.head_slopes[:, :, :erase]
+    xp.multiply(f.share[:, :, :, 0], f.positive[:, 0], out=g.cosine_pull)
+    # keys came by their lengths, erase negated; the slope of a gate is gate (1 - gate)
+    of = sizes.columns()
+    by_length = (sizes.steps, sizes.batch, sizes.heads, sizes.width)
+    g.head_slopes[:, :, of["key"]].reshape(by_length)[...] = keys[:, :, :, None]
+    slope = g.head_slopes[:, :, of["erase"]]
     tw.rising_slope(f.exponentials_of_heads[:, :, c["erase"]], f.squashed[:, :, c["erase"]], slope)
     slope *= -1
     gates, complements = f.squashed[:, :, c["gate"]], f.squashed[:, :, c["complement"]]
-    xp.multiply(gates, complements, out=g.head_slopes[:, :, erase : erase + gate])
-    g.head_slopes[:, :, erase + gate :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]
+    xp.multiply(gates, complements, out=g.head_slopes[:, :, of["gate"]])
+    g.head_slopes[:, :, of["strength"].start :] = sigmoid(xp, f.raw[:, :, e["softplus"]])[0]
     _where_nothing_moved(xp, tw, f, g, tiny)
 
 

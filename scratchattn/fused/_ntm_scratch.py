@@ -11,12 +11,10 @@ def backward_buffers(new, s):
     g = SimpleNamespace(
         **vars(s.controller.backward_buffers(new, s)),
         draw=new(t, b, c["shift"].stop),
-        head_slopes=new(t, b, c["sloped"].stop - c["sloped"].start),
+        head_slopes=new(t, b, c["sharpness"].stop),  # of all but the shift
         shift=new(t, s.shifts, b, k),  # times sharpness
         inverse_squared=new(t, b, n),  # of the lengths of rows
         changing=new(t, 2, b, s.writes, w),  # write vectors, then minus erase
-        strength_pull=new(t, b, k),  # d strength by what the cosines are pulled by
-        key_pull=new(t, b, k),  # along itself, by d strength
         cosine_pull=new(t, b, k),  # d cosine by d content
         back_to_hidden=new(c["shift"].stop, s.units),  # transposed weights
         dmemory_and_product=new(2, b, w, n),
@@ -37,6 +35,7 @@ def backward_buffers(new, s):
         one=new(b, k, 1),
         scale=new(b, 1, n),
     )
+    g.head_slopes[:, :, c["write_vector"]] = 1
     g.mean_flat, g.one_flat = g.mean[:, :, 0], g.one[:, :, 0]
     g.dreads = g.dcarried[:, : s.features].reshape(b, s.reads, w)
     g.dmemory, g.dproduct = g.dmemory_and_product
@@ -59,9 +58,8 @@ def _views(g, s, t):
     d.draw, d.dkey = draw, draw[:, c["key"]].reshape(b, k, w)
     d.each_dkey = d.dkey[:, :, None]
     d.dgate, d.dstrength, d.dsharpness = (draw[:, c[name]] for name in ("gate", "strength", "sharpness"))
-    d.sloped, d.head_slopes = draw[:, c["sloped"]], g.head_slopes[t]
+    d.sloped, d.head_slopes = draw[:, : c["sharpness"].stop], g.head_slopes[t]
     d.dshift = draw[:, c["shift"]].reshape(b, k, s.shifts).transpose(2, 0, 1)
-    d.strength_pull, d.key_pull = g.strength_pull[t], g.key_pull[t]
     d.cosine_pull = g.cosine_pull[t, :, :, None]
     d.shift, d.shift_at = g.shift[t], [g.shift[t, j, :, :, None] for j in range(s.shifts)]
     d.row_inverse_squared = g.inverse_squared[t, :, None]

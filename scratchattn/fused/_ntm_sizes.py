@@ -31,11 +31,9 @@ class Sizes(NamedTuple):
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
 
     def columns(self):
-        """Where each head parameter lies in the head weights, and the range that has slopes."""
+        """Where each head parameter lies in the head weights."""
         sizes = head_sizes(self.width, self.reads, self.writes, self.shifts)
-        found = side_by_side(sizes._asdict())
-        found["sloped"] = slice(found["erase"].start, found["sharpness"].stop)
-        return found
+        return side_by_side(sizes._asdict())
 
     def emitted(self):
         """The same as the fused controller emits them: gate negated, gate, erase negated, side by side."""

@@ -26,7 +26,9 @@ All weight gradients are one product each after the loop.
 Accuracy
 --------
 Slopes come from exponentials, 1 - gate from exp(z), the weighted mean in a softmax's backward is
-taken off twice: in saturated cells it stays within 1e-12 of the composition.
+taken off twice: in saturated cells it stays within 1e-12 of the composition.  Cosines are of keys of length
+one: no product of long keys and long rows overflows.  A key or a row whose square does, in float32 from a
+length of 1.8e19 on, is like nothing: a cosine of zero, without a gradient.
 
 Layout: see ``_ntm_buffers``, ``_controller``.
 
