@@ -30,7 +30,7 @@ def apart(convention, module, run, dtype, rows):
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     with tempfile.TemporaryDirectory() as out:
         save_model(module, f"{out}/theirs.safetensors")
-        model, params, start = read_ntm(convention, f"{out}/theirs.safetensors", rows=rows)
+        model, params = read_ntm(convention, f"{out}/theirs.safetensors", rows=rows)
     given = torch.tensor(xs, requires_grad=True)
     theirs = run(given)
     cotangent = rng.normal(size=theirs.shape).astype(dtype)
@@ -38,7 +38,7 @@ def apart(convention, module, run, dtype, rows):
 
     def ours(xs, *leaves):
         named = dict(zip(params, leaves))
-        return sa.sigmoid(model.sequence(named, model.initial_state(named, BATCH, **start), xs)[0])
+        return sa.sigmoid(model.sequence(named, model.initial_state(named, BATCH), xs)[0])
 
     y, pullback = sa.vjp(ours, xs, *[params[name] for name in params])
     dxs, *gradients = pullback(cotangent)

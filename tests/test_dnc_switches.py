@@ -290,6 +290,39 @@ def test_every_start_is_what_its_name_says(monkeypatch):
     assert 1 / 6 < one.write_weightings.max() < 1 / 4
 
 
+@pytest.mark.parametrize("layers, controller", [(1, "lstm"), (2, "lstm"), (1, "feedforward")])
+def test_what_is_given_stands_for_what_the_settings_say(layers, controller):
+    dnc = DNC(2, 2, rows=4, width=5, units=3, layers=layers, controller=controller, dtype="float64")
+    plain, rng = dnc.initial_state(None, 2), np.random.default_rng(5)
+    units = (3,) if layers == 1 else (layers, 3)
+    given = {"memory": rng.normal(size=(4, 5)), "read_weightings": rng.dirichlet(np.ones(4), size=4)}
+    if controller == "lstm":
+        given["cell"] = rng.normal(size=units)
+    state = dnc.initial_state(None, 2, **given)
+    assert (state.memory == given["memory"]).all() and state.memory.shape == (2, 4, 5)
+    assert (state.read_weightings == given["read_weightings"]).all()
+    assert (state.usage == plain.usage).all() and (state.reads == plain.reads).all()
+    assert len(state.controller) == len(plain.controller)
+    for layer, (hidden, cell) in enumerate(state.controller):
+        assert (hidden == plain.controller[layer][0]).all()
+        assert (cell == given["cell"].reshape(layers, 3)[layer]).all() and cell.shape == (2, 3)
+    y, _ = dnc.sequence(dnc.init(rng), state, rng.normal(size=(3, 2, 2)))
+    assert np.isfinite(y).all()
+
+
+def test_what_is_given_to_a_start_and_does_not_fit_is_named():
+    dnc = DNC(2, 2, rows=4, width=5, units=3, dtype="float64")
+    bare = DNC(2, 2, rows=4, width=5, units=3, controller="feedforward")
+    for one, name, array, told in (
+        (dnc, "memory", np.zeros((5, 4)), r"DNCStart: memory must be \(4, 5\), got \(5, 4\)"),
+        (dnc, "cell", 0.0, r"DNCStart: cell must be \(3,\), got float"),
+        (dnc, "controller", np.zeros(3), "DNCStart: controller must be one of memory, usage, link, "),
+        (bare, "hidden", np.zeros(3), "DNCStart: hidden must be one of memory, .*, reads, got"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            one.initial_state(None, 1, **{name: array})
+
+
 def test_a_controller_is_drawn_anew_with_every_generator_and_else_the_same(monkeypatch):
     """As xavier_uniform_ has it of an array (layers, batch, units), which is hidden units and cells there."""
     first, again = (started(monkeypatch, controller="drawn") for _ in range(2))

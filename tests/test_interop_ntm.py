@@ -4,12 +4,18 @@ The modules have the names and shapes of theirs and their order of things; how t
 and not their code.  ``examples/interop_ntm.py`` asks the code itself.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import scratchattn as sa
-from scratchattn.interop.ntm import ntm_gradients, read_ntm
+from scratchattn.interop.ntm import LoadedNTM, ntm_gradients, read_ntm
 from scratchattn.models import NTM
+from scratchattn.report.pictures import pictures
+from scratchattn.tasks import Copy
+from scratchattn.training import RMSprop, Settings
+from scratchattn.training.step import derive, update
 
 INPUTS, OUTPUTS, UNITS, ROWS, WIDTH, STEPS, BATCH = 3, 2, 5, 6, 4, 7, 2
 
@@ -143,7 +149,7 @@ def apart(torch, name, *machine, source=lambda module: module.state_dict(), pref
     """name -> distance, of the outputs and of the gradient by each of their parameters and by the inputs."""
     author, rows = AUTHORS[name]
     module, run = author(torch, *machine)
-    (model, params, given), rng = read_ntm(name, source(module), rows=rows), np.random.default_rng(0)
+    (model, params), rng = read_ntm(name, source(module), rows=rows), np.random.default_rng(0)
     xs, cotangent = rng.normal(size=(STEPS, BATCH, INPUTS)), rng.normal(size=(STEPS, BATCH, OUTPUTS))
     shown = torch.tensor(xs, requires_grad=True)
     theirs = run(shown)
@@ -151,7 +157,7 @@ def apart(torch, name, *machine, source=lambda module: module.state_dict(), pref
 
     def ours(xs, *leaves):
         named = dict(zip(params, leaves))
-        return model.sequence(named, model.initial_state(named, BATCH, **given), xs)[0]
+        return model.sequence(named, model.initial_state(named, BATCH), xs)[0]
 
     y, pullback = sa.vjp(ours, xs, *[params[each] for each in params])
     dxs, *gradients = pullback(cotangent)
@@ -227,16 +233,43 @@ def arrays_of(kinds="rw", dtype="float64", **altered):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_machine_that_was_read_runs_in_its_own_precision_from_what_it_is_given(dtype):
     arrays = arrays_of("rwrw", dtype)
-    model, params, given = read_ntm("pytorch_ntm", arrays)
+    model, params = read_ntm("pytorch_ntm", arrays)
     sizes = {"rows": ROWS, "width": WIDTH, "units": UNITS, "read_heads": 2, "write_heads": 2}
-    assert model == NTM(INPUTS, OUTPUTS, **sizes, dtype=dtype, convention="pytorch_ntm", turns="rwrw")
-    assert set(given) == {"memory", "reads"} and not {"initial_memory", "initial_reads"} & set(params)
-    state = model.initial_state(params, 2, **given)
+    assert model == LoadedNTM(INPUTS, OUTPUTS, **sizes, dtype=dtype, convention="pytorch_ntm", turns="rwrw")
+    assert set(model.given) == {"memory", "reads"} and not {"initial_memory", "initial_reads"} & set(params)
+    state = model.initial_state(params, 2)
     assert (state.memory[1] == arrays["memory.mem_bias"]).all() and (state.weightings == 0).all()
     assert (state.reads[1, 1] == arrays["read1_bias"][0]).all()
     assert (state.hidden[1] == arrays["controller.lstm_h_bias"][0, 0]).all()
     y, last = model.sequence(params, state, np.ones((3, 2, INPUTS), dtype))
     assert y.dtype == last.memory.dtype == dtype and np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_training_on_starts_from_what_was_loaded(engine):
+    """The trainer, which knows nothing of it, and a copy with another engine; ours would start elsewhere."""
+    arrays = arrays_of("rw", "float32")
+    model, params = read_ntm("pytorch_ntm", arrays)
+    model = replace(model, engine=engine)
+    task = Copy(bits=2, shortest=2, longest=2)
+    batch = task.batch(np.random.default_rng(0), 3)
+    plain = NTM(INPUTS, OUTPUTS, rows=ROWS, width=WIDTH, units=UNITS, convention="pytorch_ntm", turns="rw")
+    state = plain.initial_state(params, 3, memory=arrays["memory.mem_bias"], reads=arrays["read0_bias"])
+    expected = task.loss(plain.sequence(params, state, batch.inputs)[0], batch)
+    loss, _, gradient, _ = derive(model, task, params, batch, None, Settings())
+    assert loss == expected and set(gradient) == set(params)
+    assert abs(derive(plain, task, params, batch, None, Settings())[0] - loss) > 1e-3
+    optimiser = RMSprop(params)
+    update(model, task, params, optimiser, batch, Settings(learning_rate=0.1))
+    assert derive(model, task, params, batch, None, Settings())[0] < loss
+    assert (model.initial_state(params, 3).memory == arrays["memory.mem_bias"]).all()
+    assert (model.initial_state(params, 1, memory=np.zeros((ROWS, WIDTH), "f")).memory == 0).all()
+
+
+def test_a_loaded_machine_is_drawn_as_any_other():
+    model, params = read_ntm("pytorch_ntm", arrays_of("rw", "float32"))
+    sections = pictures(model, params, Copy(bits=2, shortest=2, longest=2), np.random.default_rng(0))
+    assert len(sections) > 1
 
 
 @pytest.mark.parametrize(

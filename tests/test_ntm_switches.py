@@ -479,3 +479,17 @@ def test_what_is_given_stands_for_what_the_settings_say():
     ):
         with pytest.raises(ValueError, match=told):
             ntm.initial_state(params, 1, **{name: array})
+
+
+def test_a_generator_draws_the_fixed_numbers_anew_and_nothing_else():
+    """Once for all sequences, as an implementation does that draws them once per model."""
+    ntm = NTM(3, 2, rows=5, width=4, units=4, convention="pytorch_ntm", dtype="float64")
+    params = ntm.init(np.random.default_rng(0))
+    fixed, drawn = ntm.initial_state(params, 3), ntm.initial_state(params, 3, np.random.default_rng(7))
+    again = ntm.initial_state(params, 3, np.random.default_rng(7))
+    for name in ("memory", "reads"):
+        a, b, c = (getattr(state, name) for state in (fixed, drawn, again))
+        assert (a != b).any() and (b == c).all() and (b == b[:1]).all()
+    assert abs(drawn.memory).max() <= 1 / 3 and abs(drawn.reads).max() < 0.1
+    for name in ("weightings", "hidden", "cell"):
+        assert (getattr(fixed, name) == getattr(drawn, name)).all()

@@ -1,11 +1,12 @@
 """Weights of published PyTorch NTMs as a model of ours with the same outputs, and gradients back to them.
 
-    model, params, given = read_ntm("pytorch_ntm", theirs.state_dict())
-    logits, last = model.sequence(params, model.initial_state(params, batch, **given), xs)
+    model, params = read_ntm("pytorch_ntm", theirs.state_dict())
+    logits, last = model.sequence(params, model.initial_state(params, batch), xs)
     gradients = ntm_gradients("pytorch_ntm", theirs.state_dict(), ours)
 
 Outputs are logits, where theirs are after a sigmoid.  What they draw once and nobody learns, a memory and
-first reads, is ``given`` to every sequence.  The convention is part of the name; which entry of a shift is
+first reads, is no parameter here either: every sequence of the model starts from it, also where one trains it
+on.  The convention is part of the name; which entry of a shift is
 which offset is a switch of it.  How arrays lie is undone here:
 
     loudinthecloud/pytorch-ntm   PyTorch's LSTM, gates i f g o, two biases, one or more layers; a linear layer
@@ -19,6 +20,8 @@ Outputs are of the hidden units and then the reads there, the other way round he
 Source: the repositories, at the commits that ``conventions/presets.py`` names.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import count
 
 from .. import backend
@@ -32,8 +35,20 @@ _WRITE_PARTS = (*_READ_PARTS, "erase", "write_vector")
 _JINGWEIZ = dict(zip(_WRITE_PARTS, ("key", "beta", "gate", "shift", "gamma", "erase", "add"), strict=True))
 
 
+@dataclass(frozen=True)
+class LoadedNTM(NTM):
+    """An NTM whose sequences start from what was loaded with its weights."""
+
+    given: Mapping = field(default_factory=dict, compare=False, repr=False)
+    """name -> array of one sequence: see ``NTMStart.state``."""
+
+    def initial_state(self, params, batch, rng=None, **given):
+        """As of an NTM; what is given here comes before what was loaded."""
+        return super().initial_state(params, batch, rng, **{**self.given, **given})
+
+
 def read_ntm(convention, source, *, rows=None):
-    """An NTM, its Params, and what every sequence is given to start from: name -> array, may be empty.
+    """The LoadedNTM, and its Params, of weights that a published implementation has saved.
 
     ``convention``: "pytorch_ntm" or "jingweiz"; ``source``: a mapping of its names to arrays (PyTorch's
     ``state_dict()``, of an EncapsulatedNTM too), or the path of a .safetensors file.  ``rows``: of the
@@ -48,17 +63,17 @@ def read_ntm(convention, source, *, rows=None):
         raise ValueError(f"{who}: rows must be {facts['rows']}, as its memory has, got {rows!r}")
     found = renamed(who, _LAYOUTS[convention], arrays)
     features = facts["read_heads"] * facts["width"]
-    model = NTM(
+    model = LoadedNTM(
         inputs=found["input_weights"].shape[0] - features,
         outputs=found["output_bias"].shape[0],
         units=found["hidden_weights"].shape[0],
         layers=1 + sum(name.startswith("hidden_weights_") for name in found),
         dtype=str(found["head_weights"].dtype),
         convention=convention,
+        given={name: backend.asarray(value) for name, value in given.items()},
         **facts,
     )
-    given = {name: backend.asarray(value) for name, value in given.items()}
-    return model, fitting_params(who, model, found), given
+    return model, fitting_params(who, model, found)
 
 
 def ntm_gradients(convention, source, gradients):

@@ -145,9 +145,9 @@ class DNC:
             values[f"bias_{layer}"][self.units : 2 * self.units] = self.forget_bias
         return params_of(values, self.dtype)
 
-    def initial_state(self, params, batch, rng=None):
-        """The DNCState before the first step of ``batch`` sequences; ``rng`` as for ``DNCStart.state``."""
-        return self.start.state(self, batch, rng)
+    def initial_state(self, params, batch, rng=None, **given):
+        """The DNCState before the first step of ``batch`` sequences; the rest as for ``DNCStart.state``."""
+        return self.start.state(self, batch, rng, **given)
 
     def weights(self, params):
         """The parameters of the cell, by role."""

@@ -18,6 +18,7 @@ import numpy as np
 from .. import backend
 from ..nn.dnc_cell import dnc_start
 from ..refusals import check_settings
+from .given import for_each, refuse_unfit, units_shape
 
 TINY = 1e-6
 CHOICES = {
@@ -49,19 +50,24 @@ class DNCStart:
     def __post_init__(self):
         check_settings(self, one_of=CHOICES, flags=("skip_first_update",))
 
-    def state(self, dnc, batch, rng=None):
-        """The DNCState of ``batch`` sequences of the model ``dnc``; ``rng`` draws what is random."""
+    def state(self, dnc, batch, rng=None, **given):
+        """The DNCState of ``batch`` sequences of the model ``dnc``.
+
+        ``rng`` draws what is random.  ``given``: name -> array that stands for what the settings say, of one
+        sequence: the fields of DNCState without their first axis, and in the place of the controller's
+        hidden and cell, (h) or (l, h).  ValueError for another name or shape.
+        """
         rng = np.random.default_rng(0) if rng is None else rng
         layers = dnc.layers if dnc.controller == "lstm" else 0
         sizes = (batch, dnc.rows, dnc.width, dnc.read_heads, dnc.write_heads)
         state = dnc_start(*sizes, units=dnc.units, layers=layers, dtype=dnc.dtype)
 
-        def given(array):
+        def made(array):
             return backend.asarray(array, dtype=dnc.dtype)
 
         level = {"zeros": 0.0, "tiny": TINY, "share": 1 / (dnc.rows * dnc.width)}
-        write = given(self._weightings(rng, (batch, dnc.write_heads, dnc.rows), dnc.write_heads > 1))
-        read = given(self._weightings(rng, (batch, dnc.read_heads, dnc.rows), True))
+        write = made(self._weightings(rng, (batch, dnc.write_heads, dnc.rows), dnc.write_heads > 1))
+        read = made(self._weightings(rng, (batch, dnc.read_heads, dnc.rows), True))
         state = state._replace(
             memory=state.memory + level[self.memory],
             reads=state.reads + level[self.reads],
@@ -71,8 +77,8 @@ class DNCStart:
         if self.controller == "drawn" and layers:
             spread = np.sqrt(6 / max((batch + layers) * dnc.units, 1))
             drawn = rng.uniform(-spread, spread, size=(layers, batch, dnc.units))
-            state = state._replace(controller=tuple((given(layer), given(layer)) for layer in drawn))
-        return state
+            state = state._replace(controller=tuple((made(layer), made(layer)) for layer in drawn))
+        return _with_given(dnc, state, batch, given)
 
     def _weightings(self, rng, shape, several):
         """Of ``shape`` (b, heads, n); ``several``: "drawn" counts the heads."""
@@ -85,3 +91,18 @@ class DNCStart:
         if self.weightings == "one_hot":
             found[..., 0] = 1.0
         return found
+
+
+def _with_given(dnc, state, batch, given):
+    """``state`` with what is given for one sequence in all of them."""
+    shapes = {name: array.shape[1:] for name, array in state._asdict().items() if name != "controller"}
+    if state.controller:
+        shapes |= {"hidden": units_shape(dnc), "cell": units_shape(dnc)}
+    refuse_unfit("DNCStart", given, shapes)
+    every = {name: for_each(batch, array) for name, array in given.items()}
+    units = [list(parts) for parts in zip(*state.controller)]
+    for kind, name in enumerate(("hidden", "cell")):
+        if name in every:
+            of_all = every.pop(name)
+            units[kind] = [of_all] if dnc.layers == 1 else [of_all[:, i] for i in range(dnc.layers)]
+    return state._replace(**every, controller=tuple(zip(*units)))

@@ -143,9 +143,9 @@ class NTM:
                 values[name][self.units : 2 * self.units] = 1.0
         return params_of(values | self.start.values(self), self.dtype)
 
-    def initial_state(self, params, batch, **given):
-        """The state before the first step of ``batch`` sequences; ``given``: see ``NTMStart.state``."""
-        return self.start.state(self, params, batch, **given)
+    def initial_state(self, params, batch, rng=None, **given):
+        """The NTMState before the first step of ``batch`` sequences; the rest as for ``NTMStart.state``."""
+        return self.start.state(self, params, batch, rng, **given)
 
     def weights(self, params):
         """The parameters of the cell, by role."""

@@ -1,7 +1,8 @@
 """Where a sequence starts: memory, weightings, reads and controller of an NTM before the first step.
 
-Each is learned, or the same numbers always.  The fixed random numbers are those of our own generator: of
-an implementation that draws them once per model, take its numbers and put them into the state.
+Each is learned, or the same numbers always.  The fixed random numbers are those of our own generator, or
+of one that a call is given; of an implementation that draws them once per model, its numbers are given to
+the call, as ``interop/ntm.py`` does.
 
 Source: Graves, Wayne, Danihelka, "Neural Turing Machines", arXiv:1410.5401 (all learned); the
 repositories that ``conventions/presets.py`` names.
@@ -17,12 +18,12 @@ from ..nn.linear import linear
 from ..nn.ntm_cell import NTMState
 from ..nn.ntm_heads import by_kind, head_parameters
 from ..op import REGISTRY
-from ..ops.axes import broadcast_to
 from ..ops.exponential import sqrt, tanh
 from ..ops.memory_read import memory_read
 from ..ops.memory_write import memory_write
 from ..ops.softmax import softmax
 from ..refusals import check_settings
+from .given import for_each, refuse_unfit, units_shape
 
 TINY = 1e-6
 _LEARNED = ("learned", "learned_tanh")
@@ -67,9 +68,9 @@ class NTMStart:
             kinds = {}
         kinds["initial_weightings"] = (self.weightings, (ntm.heads, ntm.rows))
         if ntm.controller == "lstm" or self.before == "write_and_read":
-            kinds["initial_hidden"] = (self.controller, _units(ntm))
+            kinds["initial_hidden"] = (self.controller, units_shape(ntm))
         if ntm.controller == "lstm":
-            kinds["initial_cell"] = (self.controller, _units(ntm))
+            kinds["initial_cell"] = (self.controller, units_shape(ntm))
         kinds["initial_memory"] = (self.memory, (ntm.rows, ntm.width))
         return {name: shape for name, (kind, shape) in kinds.items() if kind.startswith("learned")}
 
@@ -87,28 +88,26 @@ class NTMStart:
             values["initial_memory"] = fixed("uniform", ntm.rows, ntm.width)
         return values
 
-    def state(self, ntm, params, batch, **given):
-        """The NTMState of ``batch`` sequences.
+    def state(self, ntm, params, batch, rng=None, **given):
+        """The NTMState of ``batch`` sequences; they start alike.
 
-        ``given``: name -> array that stands for what the settings say, of one sequence: memory (n, w), reads
-        (r, w), weightings (k, n), hidden and cell (h) or (l, h).  ValueError for another name or shape.
+        ``rng`` draws what is fixed random numbers anew.  ``given``: name -> array that stands for what the
+        settings say, of one sequence: memory (n, w), reads (r, w), weightings (k, n), hidden and cell (h) or
+        (l, h).  ValueError for another name or shape.
         """
         shapes = {
             "memory": (ntm.rows, ntm.width),
             "reads": (ntm.read_heads, ntm.width),
             "weightings": (ntm.heads, ntm.rows),
-            "hidden": _units(ntm),
-            "cell": _units(ntm),
+            "hidden": units_shape(ntm),
+            "cell": units_shape(ntm),
         }
-        for name, array in given.items():
-            if shapes.get(name) != getattr(array, "shape", None):
-                expected = shapes.get(name, f"one of {', '.join(shapes)}")
-                came = getattr(array, "shape", type(array).__name__)
-                raise ValueError(f"NTMStart: {name} must be {expected}, got {came}")
+        refuse_unfit("NTMStart", given, shapes)
 
         def begun(name):
-            one = given[name] if name in given else self._one(ntm, params, name, shapes[name])
-            return broadcast_to(one, shape=(batch, *shapes[name]))
+            return for_each(
+                batch, given[name] if name in given else self._one(ntm, params, name, shapes[name], rng)
+            )
 
         lstm, writes = ntm.controller == "lstm", self.before == "write_and_read"
         memory, weightings = begun("memory"), begun("weightings")
@@ -124,11 +123,12 @@ class NTMStart:
         reads = memory_read(reading, memory) if read else begun("reads")
         return NTMState(reads, memory, weightings, hidden if lstm else None, begun("cell") if lstm else None)
 
-    def _one(self, ntm, params, name, shape):
+    def _one(self, ntm, params, name, shape, rng=None):
         """What one sequence starts with under ``name``, of ``shape``."""
         kind = self.controller if name in ("hidden", "cell") else getattr(self, name)
         if not kind.startswith("learned"):
-            return backend.asarray(fixed(kind, *shape).astype(ntm.dtype))
+            numbers = fixed(kind, *shape) if rng is None else _drawn(rng, kind, shape)
+            return backend.asarray(numbers.astype(ntm.dtype))
         learned = params[f"initial_{name}"]
         if name == "weightings":
             return softmax(learned)
@@ -137,18 +137,16 @@ class NTMStart:
         return tanh(learned) if kind == "learned_tanh" else learned
 
 
-def _units(ntm):
-    """The shape of the hidden units of one sequence."""
-    return (ntm.units,) if ntm.layers == 1 else (ntm.layers, ntm.units)
-
-
 @cache
 def fixed(kind, *shape):
     """The numbers that are the same for every model of these sizes; not to be written to."""
+    return _drawn(np.random.default_rng(0), kind, shape)
+
+
+def _drawn(rng, kind, shape):
     if kind in ("constant", "zeros", "inverse_size"):
         value = {"constant": TINY, "zeros": 0.0, "inverse_size": 1 / np.prod(shape)}[kind]
         return np.full(shape, value)
-    rng = np.random.default_rng(0)
     if kind == "one_hot":
         return np.eye(1, shape[-1]).repeat(shape[0], axis=0)
     if kind == "normal":

@@ -36,12 +36,12 @@ def pictures(model, params, task, rng):
 
     ``rng`` draws the examples.  TypeError if a model's own method returns anything but Sections.
     """
-    name = type(model).__name__
+    known = _known(model)
     if hasattr(model, "pictures"):
         made = model.pictures(params, task, rng)
-    elif name in PICTURES:
+    elif known is not None:
         try:
-            made = PICTURES[name].sections(model, params, task, rng)
+            made = known.sections(model, params, task, rng)
         except FileNotFoundError as missing:  # of a data set that was there when the model was trained
             made = [Section("What it does", [GONE.format(missing)])]
     else:
@@ -49,13 +49,20 @@ def pictures(model, params, task, rng):
     made = list(made)
     for section in made:
         if not isinstance(section, Section):
+            name = type(model).__name__
             raise TypeError(f"{name}.pictures: must return html.Sections, got {type(section).__name__}")
     return made
 
 
+def _known(model):
+    """The Known of its class, or of one that it is made from; None if there is none."""
+    names = [kind.__name__ for kind in type(model).__mro__]
+    return next((PICTURES[name] for name in names if name in PICTURES), None)
+
+
 def in_terminal(model, params, task, rng, *, colour=None, width=None):
     """The same as text, as far as it is known: what the models of ``PICTURES`` show; "" for others."""
-    known = PICTURES.get(type(model).__name__)
+    known = _known(model)
     if known is None or hasattr(model, "pictures"):
         return ""
     try:
