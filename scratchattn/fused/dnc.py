@@ -51,10 +51,9 @@ from ..op import Op, register
 from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
 
-PARAMS = (
-    *("masked", "mask_keys", "mask_min", "deallocate", "sharpen_links", "link_eps", "strength"),
-    *("softplus_threshold", "keys", "interface_order", "mode_order", "form", "eps", "allocation_eps"),
-    *("stop_write_gradient", "simulated_gate", "clip_interface"),
+PARAMS = tuple(
+    "masked mask_keys mask_min deallocate sharpen_links link_eps strength softplus_threshold keys mode_order "
+    "interface_order form eps allocation_eps stop_write_gradient simulated_gate clip_interface".split()
 )
 """The fields of DNCConvention that are keywords of the ops here."""
 
@@ -142,8 +141,8 @@ CSORDAS = {
     "stop_write_gradient": True, "clip_interface": 1.5, "interface_order": PARTS[::-1],
 }  # fmt: skip
 OTHERS = {
-    "strength": "softplus", "softplus_threshold": 0.5, "keys": "tanh", "allocation_eps": 0.25, "eps": 0.1,
-    "mode_order": "forward_backward_content", "form": "smoothed_product", "simulated_gate": "write",
+    "strength": "softplus", "softplus_threshold": 0.25, "keys": "tanh", "allocation_eps": 0.25, "eps": 0.1,
+    "mode_order": "content_forward_backward", "form": "smoothed_product", "simulated_gate": "write",
 }  # fmt: skip
 
 
@@ -184,6 +183,13 @@ def _cases(composed, layers):
     return cases
 
 
+def every_keyword_is_shown(inputs, params, out):
+    fields = {name: vars(DNCConvention())[name] for name in PARAMS}
+    for op in (dnc_lstm_forward, dnc_feedforward_forward):
+        shown = {name: each.default for name, each in inspect.signature(op).parameters.items()}
+        assert shown.items() >= fields.items() and {"x", "bypass_rate"} <= shown.keys()
+
+
 STATE = (
     "memory(b,n,w), usage(b,n), link(b,k,n,n), precedence(b,k,n), write_weightings(b,k,n), "
     "read_weightings(b,r,n), reads(b,r,w)"
@@ -202,6 +208,7 @@ dnc_lstm = register(
         forward=dnc_lstm_forward,
         backward=dnc_lstm_backward,
         equals=dnc_lstm_composed,
+        properties=(every_keyword_is_shown,),
         detached=writes_held(dnc_lstm_forward, 9),
         cases=_cases(dnc_lstm_composed, 1),
         passive={"lengths": "integer", "bypass_keep": "boolean"},
@@ -216,6 +223,7 @@ dnc_feedforward = register(
         forward=dnc_feedforward_forward,
         backward=dnc_feedforward_backward,
         equals=dnc_feedforward_composed,
+        properties=(every_keyword_is_shown,),
         detached=writes_held(dnc_feedforward_forward, 7),
         cases=_cases(dnc_feedforward_composed, 0),
         passive={"lengths": "integer", "bypass_keep": "boolean"},
