@@ -181,22 +181,31 @@ def test_wrong_settings_are_named(settings, told):
         model(**settings)
 
 
+@pytest.mark.parametrize(
+    "settings, who",
+    [({}, "dnc_lstm"), ({"controller": "feedforward"}, "dnc_feedforward"), ({"layers": 2}, "dnc_lstm_stack")],
+)
+def test_the_op_that_was_called_is_named(settings, who):
+    dnc = model(**settings)
+    params = dnc.init(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"^{who}: input_weights must have 12 rows, got 11"):
+        dnc.sequence(params, dnc.initial_state(params, 2), np.zeros((4, 2, 4)))
+
+
 def test_wrong_shapes_are_named():
     dnc = model()
     params = dnc.init(np.random.default_rng(0))
     state = dnc.initial_state(params, 2)
-    with pytest.raises(ValueError, match="dnc: input_weights must have 12 rows, got 11"):
-        dnc.sequence(params, state, np.zeros((4, 2, 4)))
     with pytest.raises(TypeError, match="one precision expected"):
         dnc.sequence(params, state, inputs().astype("float32"))
     xs, *rest = arguments(dnc, params, inputs())
     narrow = [*rest[:12], rest[12][:, :-1], *rest[13:15]]
-    with pytest.raises(ValueError, match="dnc: interface_weights must have 33 columns, got 32"):
+    with pytest.raises(ValueError, match="dnc_lstm: interface_weights must have 33 columns, got 32"):
         sa.REGISTRY["dnc_lstm"](xs, *narrow)
     for heads, told in (
         (2, "interface_weights must have 52 columns, got 33"),
         (0, ".* expected, got 0, 2 and 5"),
     ):
         rest[2:5] = dnc_start(2, 5, 4, 2, heads)[2:5]
-        with pytest.raises(ValueError, match=f"dnc: {told}"):
+        with pytest.raises(ValueError, match=f"dnc_lstm: {told}"):
             sa.REGISTRY["dnc_lstm"](xs, *rest)

@@ -175,10 +175,14 @@ def test_wrong_settings_are_named(settings, told):
         model(**settings)
 
 
-def test_wrong_shapes_are_named():
-    ntm = model()
+@pytest.mark.parametrize(
+    "settings, who",
+    [({}, "ntm_lstm"), ({"controller": "feedforward"}, "ntm_feedforward"), ({"layers": 2}, "ntm_lstm_stack")],
+)
+def test_wrong_shapes_are_named_by_the_op_that_was_called(settings, who):
+    ntm = model(**settings)
     params = ntm.init(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="ntm_lstm: input_weights must have 8 rows, got 7"):
+    with pytest.raises(ValueError, match=f"^{who}: input_weights must have 8 rows, got 7"):
         ntm.sequence(params, ntm.initial_state(params, 2), np.zeros((4, 2, 4)))
     with pytest.raises(TypeError, match="one precision expected"):
         ntm.sequence(params, ntm.initial_state(params, 2), inputs().astype("float32"))

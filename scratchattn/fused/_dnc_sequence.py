@@ -52,7 +52,7 @@ def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **conv
         chosen = convention_of(convention)
     except (TypeError, ValueError) as wrong:
         raise type(wrong)(f"{who}: {wrong}") from None
-    sizes = sizes_of(x, state, weights, chosen)
+    sizes = sizes_of(who, x, state, weights, chosen)
     xp, tw = array_module(x, *state, *weights), twins(x)
     running = running_steps(xp, lengths, sizes.steps)
     x = until_their_ends(xp, running, x)

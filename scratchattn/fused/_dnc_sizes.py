@@ -127,27 +127,29 @@ class Sizes(NamedTuple):
         return self.writers * self.reads * self.convention.sharpen_links
 
 
-def sizes_of(x, state, weights, convention):
-    """The Sizes of a call; ValueError where they do not fit each other."""
+def sizes_of(who, x, state, weights, convention):
+    """The Sizes of a call of the op ``who``; ValueError where they do not fit each other."""
     if x.ndim != 3 or state.reads.ndim != 3 or state.memory.ndim != 3:
-        raise ValueError(f"dnc: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}")
+        raise ValueError(
+            f"{who}: x must have the axes (t,b,i) and no others before them, got {tuple(x.shape)}"
+        )
     (t, b, i), (_, n, w), (_, r, _) = x.shape, state.memory.shape, state.reads.shape
     columns, writers = weights.interface_weights.shape[1], state.link.shape[1]
     if writers < 1 or r < 1 or n < 1:
         raise ValueError(
-            f"dnc: at least one write head, one read head and one row expected, got {writers}, {r} and {n}"
+            f"{who}: at least one write head, one read head and one row expected, got {writers}, {r} and {n}"
         )
     for name, rows, expected in (
         ("input_weights", weights.input_weights.shape[-2], i + r * w),
         ("read_output_weights", weights.read_output_weights.shape[0], r * w),
     ):
         if rows != expected:
-            raise ValueError(f"dnc: {name} must have {expected} rows, got {rows}")
+            raise ValueError(f"{who}: {name} must have {expected} rows, got {rows}")
     units, outputs = weights.bias.shape[-1], weights.output_weights.shape[1]
     layers = stack.layers_with(weights.hidden_weights)
     units = units // 4 if layers else units
     sizes = Sizes(t, b, i, units, w, n, r, writers, outputs, layers, convention)
     expected = sizes.blocks()["modes"].stop
     if columns != expected:
-        raise ValueError(f"dnc: interface_weights must have {expected} columns, got {columns}")
+        raise ValueError(f"{who}: interface_weights must have {expected} columns, got {columns}")
     return sizes
