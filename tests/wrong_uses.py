@@ -194,7 +194,7 @@ RUNS = [
     ("eval nowhere", "there is no directory nowhere"),
     ("eval empty", "empty is not the directory of a run"),
     ("eval run more", "unrecognized arguments: more"),
-    ("eval run --split train", "invalid choice: 'train' (choose from 'validation', 'test')"),
+    ("eval run --split all", "invalid choice: 'all' (choose from 'train', 'validation', 'test')"),
     ("eval run --set rows=5", "--set must leave the model as it was trained: model.rows was 4 and is 5"),
     ("eval run --set bits=3", "model.inputs must be what the task has, 4, got 3"),
     ("eval run --set longst=3", "did you mean longest?"),
