@@ -42,7 +42,7 @@ def forward_buffers(new, s):
         sources=new(t, 2, k, b, n),  # allocation, content weighting
         logits_of_writers=new(t, b, k, n),
         logits=new(t, b, r, n),  # of the readers
-        ways=new(t, b, m + s.convention.sharpen_links, r, n),  # as the modes; and one to make two sides
+        ways=new(t, b, m + (s.convention.sharpen_links and k > 1), r, n),  # as the modes; see ``_views``
         over_ways=new(b, m, r, n),
         over_reading=new(b, r, n),
         over_rows=new(b, n),
@@ -132,7 +132,7 @@ def _views(f, s, t, reaches):
     v.first_link, v.first_turned, *v.other_links = (
         link[:, h] for h in range(k) for link in (f.link[t + 1], f.link[t + 1].swapaxes(2, 3))
     )
-    v.diagonal = f.link[t + 1].reshape(b, k, n * n)[:, :, :: n + 1]
+    v.diagonal = of_heads(f.link[t + 1].reshape(b, k, n * n)[:, :, :: n + 1])
     v.preceding, v.precedence = of_heads(f.preceding[t].transpose(2, 1, 0, 3)), f.precedences[t]
     v.precedence_after, v.precedence_column = f.precedences[t + 1], of_heads(v.precedence[:, :, :, None])
     v.written = f.written[t + 1].reshape(2 * k, b, n)[: k + 1].swapaxes(0, 1)
@@ -154,7 +154,9 @@ def _views(f, s, t, reaches):
     if s.convention.sharpen_links:
         v.along, v.logs = of_heads(f.along[t], 2), of_heads(f.logs[t], 2)
         v.back, v.onwards = v.along[:, 0], v.along[:, 1]
-        v.along_sharpened = of_heads(f.ways[t].reshape(b, 2, k + 1, r, n)[:, :, :k], 2)
+        v.along_sharpened = v.ways[:, ::2]
+        if k > 1:  # with one more behind them, ways are two halves
+            v.along_sharpened = f.ways[t].reshape(b, 2, k + 1, r, n)[:, :, :k]
         v.sharpness = of_heads(v.above[:, heads:].reshape(b, 2, k, r, 1), 2)
     v.readers = _look(f, t, slice(0, r), f.logits, v.ways[:, k], f.one_each)
     v.writer = _look(f, t, slice(r, heads), f.logits_of_writers, f.sources[t, 1].swapaxes(0, 1), f.one)

@@ -88,7 +88,7 @@ def backward_buffers(new, s):
     g.dalike = g.around[:, 0, 1]
     g.dways_apart = [g.around[:, 0]] if k == 1 else [g.around[:, :, 0], g.around[:, :1, 1], g.around[:, :, 2]]
     g.dmodes_of_batch = g.dmodes.swapaxes(0, 1)
-    g.dlink, g.diagonal = of_heads(g.dlinks), g.dlinks.reshape(b, k, n * n)[:, :, :: n + 1]
+    g.dlink, g.diagonal = (of_heads(a) for a in (g.dlinks, g.dlinks.reshape(b, k, n * n)[:, :, :: n + 1]))
     g.dwriting_row = of_heads(g.dwriting[:, :, None])
     g.dwriting_of_sources = of_heads(g.dwriting.swapaxes(0, 1), 0)
     g.dtaking_free, g.dtaking_alike = g.dtaking[:, :, 0], g.dtaking[:, :, 1]
