@@ -4,14 +4,12 @@ Read and write heads, rows, width, batch, lengths, biases, the convention and th
 times the usual, gates are saturated.  Some start from nothing, where all rows tie.
 """
 
-from functools import partial
-
+import fused_sequences as fused
 import numpy as np
 import pytest
 from adjoint import missed
-from conditioning import apart, close
-from drawing import drawn_like, equal, given, hypothesis, seeds, st
-from new_memory import new_memory
+from conditioning import apart
+from drawing import drawn_like, given, hypothesis, seeds, st
 
 from gradcheck.numbers.noise import spread
 from scratchattn.fused.dnc import dnc_feedforward, dnc_lstm
@@ -22,7 +20,6 @@ from scratchattn.nn.dnc_convention import CHOICES, PARTS
 from scratchattn.tape import vjp
 
 OPS = dnc_lstm, dnc_feedforward, dnc_lstm_stack
-STATE = {op.name: len(op.outputs) - 1 for op in OPS}  # inputs, after x, that are the state
 machines = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_examples // 2))
 
@@ -85,19 +82,17 @@ def dropping(draw, op, inputs):
     return {"bypass_keep": rng.random(shown) >= rate, "bypass_rate": rate}
 
 
-def called(function, inputs, lengths, convention, bypass_keep=None, bypass_rate=0.0):
-    """``function`` of inputs with or without the two biases, which stand before the lengths."""
-    missing = [None] * (STATED[function] - len(inputs))
-    return function(*inputs, *missing, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
+def calling(convention, bypass_keep=None, bypass_rate=0.0):
+    """What calls an op or its composition, with or without the two biases, which stand before the lengths."""
+
+    def called(function, inputs, lengths):
+        missing = [None] * (STATED[function] - len(inputs))
+        return function(*inputs, *missing, lengths, bypass_keep, bypass_rate=bypass_rate, **convention)
+
+    return called
 
 
 STATED = {f: op.inputs.index("lengths") for op in OPS for f in (op, op.equals)}
-
-
-def outcome(function, inputs, *rest, **dropped):
-    """Outputs and gradients, all in one list, of the fused op or of the composition."""
-    out, pullback = vjp(lambda *tensors: tuple(called(function, tensors, *rest, **dropped)), *inputs)
-    return [*out, *pullback(*drawn_like(np.random.default_rng(1), out))]
 
 
 @machines
@@ -105,14 +100,15 @@ def outcome(function, inputs, *rest, **dropped):
 def test_fused_equals_the_composition(op, data):
     """Forward and every gradient, to 1e-12 of the largest entry; or, where rounding costs the composition
     more than that, to what it costs."""
-    inputs, *rest = data.draw(sequences(op))
+    inputs, lengths, convention = data.draw(sequences(op))
     dropped = data.draw(dropping(op, inputs))
-    found, truth = (outcome(f, inputs, *rest, **dropped) for f in (op, op.equals))
+    found, truth = (
+        fused.outcome(f, calling(convention, **dropped), inputs, lengths) for f in (op, op.equals)
+    )
     errors = [apart(a, b) for a, b in zip(found, truth, strict=True)]
     if not all(error <= 1e-12 for error in errors):  # rarely
-        costs = noise(op.equals, inputs, *rest, dropped, truth)
-        names = [*op.outputs, *[f"gradient by {name}" for name in op.inputs]]
-        for name, error, cost in zip(names, errors, costs):
+        costs = noise(op.equals, inputs, lengths, convention, dropped, truth)
+        for name, error, cost in zip(fused.named(op), errors, costs):
             assert error <= max(1e-12, 6 * cost), f"{name}: {error:.3g}, rounding costs {cost:.3g}"
 
 
@@ -122,8 +118,8 @@ def noise(function, inputs, lengths, convention, dropped, truth):
     def noisy(*inputs):
         of = type(inputs[0]).of
         told = {name: x if name == "bypass_rate" else of(x) for name, x in dropped.items()}
-        ends = None if lengths is None else of(lengths)
-        out, pullback = vjp(lambda *t: tuple(called(function, t, ends, convention, **told)), *inputs)
+        call, ends = calling(convention, **told), None if lengths is None else of(lengths)
+        out, pullback = vjp(lambda *tensors: tuple(call(function, tensors, ends)), *inputs)
         return [*out, *pullback(*map(of, drawn_like(np.random.default_rng(1), truth[: len(out)])))]
 
     erred = spread(noisy, inputs, "float64", truth, runs=6)
@@ -134,73 +130,39 @@ def noise(function, inputs, lengths, convention, dropped, truth):
 @seldom
 @given(data=st.data())
 def test_what_a_buffer_held_before_is_never_read(op, data):
-    """Not even multiplied by zero."""
-    inputs, *rest = data.draw(sequences(op))
-    expected = outcome(op, inputs, *rest)
-    with new_memory():
-        found = outcome(op, inputs, *rest)
-    equal(found, expected)
+    inputs, lengths, convention = data.draw(sequences(op))
+    fused.never_reads_what_a_buffer_held_before(op, calling(convention), inputs, lengths)
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_a_sequence_in_two_chunks_is_the_sequence(op, data):
-    """The state is all that is handed on: outputs, the last state, and the gradients by all that goes in."""
-    (x, *rest), *how = data.draw(sequences(op, lengths=False, apart=True))
-    states = STATE[op.name]
-    cut = data.draw(st.integers(0, len(x)))
-
-    def in_chunks(x, *rest):
-        state, weights = rest[:states], rest[states:]
-        first, *between = called(op, (x[:cut], *state, *weights), *how)
-        second, *last = called(op, (x[cut:], *between, *weights), *how)
-        return first, second, *last
-
-    whole, pull_whole = vjp(lambda *t: tuple(called(op, t, *how)), x, *rest)
-    chunks, pull_chunks = vjp(in_chunks, x, *rest)
-    close([np.concatenate(chunks[:2]), *chunks[2:]], whole)
-    u = drawn_like(np.random.default_rng(1), whole)
-    close(pull_chunks(u[0][:cut], u[0][cut:], *u[1:]), pull_whole(*u))
+    inputs, _, convention = data.draw(sequences(op, lengths=False, apart=True))
+    fused.in_two_chunks_is_the_same(op, calling(convention), inputs, data)
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_each_sequence_of_a_batch_is_run_to_its_own_end(op, data):
-    """Alone and cut there it gives the same; what stands behind its end is not read, even if it is NaN."""
-    (x, *rest), lengths, convention = data.draw(sequences(op, lengths=True, apart=True))
-    states, of_one = STATE[op.name], partial(one_of_the_batch, op)
-    spoilt = np.where(np.arange(len(x))[:, None, None] < lengths[:, None], x, np.nan)
-    found = outcome(op, [x, *rest], lengths, convention)
-    equal(outcome(op, [spoilt, *rest], lengths, convention), found)
-    out, dx = found[: 1 + states], found[1 + states]
-    for b, length in enumerate(lengths):
-        here = [x[:length, b : b + 1], *of_one(rest[:states], b), *rest[states:]]
-        alone = called(op, here, None, convention)
-        close([out[0][:length, b : b + 1], *of_one(out[1:], b)], alone)
-        assert (out[0][length:, b] == 0).all() and (dx[length:, b] == 0).all()
+    inputs, lengths, convention = data.draw(sequences(op, lengths=True, apart=True))
+    layered = 2 if op is dnc_lstm_stack else 0
+    fused.runs_each_sequence_to_its_own_end(op, calling(convention), inputs, lengths, layered)
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_weightings_stay_below_the_simplex_and_usage_between_its_ends(op, data):
-    last = called(op, *data.draw(sequences(op)))
+    inputs, lengths, convention = data.draw(sequences(op))
+    last = calling(convention)(op, inputs, lengths)
     for weighting in (last.last_write_weightings, last.last_read_weightings):
         assert (weighting >= 0).all() and (weighting.sum(-1) <= 1 + 1e-12).all()
     assert (last.last_usage >= 0).all() and (last.last_usage <= 1 + 1e-12).all()
     link = last.last_link
     assert (link >= -1e-12).all() and (np.diagonal(link, axis1=-2, axis2=-1) == 0).all()
     assert (link.sum(-1) <= 1 + 1e-12).all() and (link.sum(-2) <= 1 + 1e-12).all()
-
-
-def one_of_the_batch(op, state, b):
-    """The state of one sequence; that of a stack has an axis of layers before the batch's."""
-    layered = 2 if op is dnc_lstm_stack else 0
-    return [part[b : b + 1] for part in state[: len(state) - layered]] + [
-        part[:, b : b + 1] for part in state[len(state) - layered :]
-    ]
 
 
 @machines
@@ -210,8 +172,7 @@ def test_the_adjoint_identity_holds_through_forty_steps(op, data):
     """<u, J v> = <J^T u, v> within 256 eps of what is summed up; or, where sums within cancel so that the
     composition misses that too, no worse than four times what it misses by."""
     inputs, lengths, convention = data.draw(sequences(op, apart=True, steps=40, sizes=(0.1, 0.5, 1.0)))
-    convention = convention | {"stop_write_gradient": False}  # or it is not the derivative, on purpose
-
-    found, truth = (lambda *x, f=f: tuple(called(f, x, lengths, convention)) for f in (op, op.equals))
+    call = calling(convention | {"stop_write_gradient": False})  # or it is not the derivative, on purpose
+    found, truth = (lambda *x, f=f: tuple(call(f, x, lengths)) for f in (op, op.equals))
     error = missed(found, *inputs)
     assert error <= 256 or error <= 4 * missed(truth, *inputs)

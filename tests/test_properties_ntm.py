@@ -4,20 +4,18 @@ Heads, shifts, rows, width, batch, lengths and the size of the weights: at four 
 and heads are saturated.
 """
 
+import fused_sequences as fused
 import numpy as np
 import pytest
 from adjoint import missed
-from conditioning import agree, close
-from drawing import drawn_like, equal, given, hypothesis, seeds, st
-from new_memory import new_memory
+from conditioning import close
+from drawing import given, hypothesis, seeds, st
 
 from scratchattn.fused.ntm import ntm_feedforward, ntm_lstm
 from scratchattn.fused.ntm_stack import ntm_lstm_stack
 from scratchattn.nn.ntm_cell import in_order, ntm_shapes, ntm_weights
-from scratchattn.tape import vjp
 
 OPS = ntm_lstm, ntm_feedforward, ntm_lstm_stack
-STATE = {op.name: len(op.outputs) - 1 for op in OPS}  # inputs, after x, that are the state
 machines = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_examples // 2))
 
@@ -48,70 +46,36 @@ def sequences(draw, op, lengths=None, steps=None, sizes=(0.1, 0.5, 1.0, 2.0, 4.0
     return inputs, rng.integers(0, steps + 1, size=batch) if lengths else None
 
 
-def outcome(function, inputs, lengths, cotangents=None):
-    """Outputs and gradients, all in one list, of the fused op or of the composition."""
-    out, pullback = vjp(lambda *tensors: tuple(function(*tensors, lengths)), *inputs)
-    cotangents = drawn_like(np.random.default_rng(1), out) if cotangents is None else cotangents
-    return [*out, *pullback(*cotangents)]
+def called(function, inputs, lengths):
+    return function(*inputs, lengths)
 
 
 @machines
 @given(data=st.data())
 def test_fused_equals_the_composition(op, data):
-    inputs, lengths = data.draw(sequences(op))
-    names = [*op.outputs, *[f"gradient by {name}" for name in op.inputs]]
-    agree(names, *[lambda *x, f=f: outcome(f, x, lengths) for f in (op, op.equals)], inputs)
+    fused.equals_the_composition(op, called, *data.draw(sequences(op)))
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_what_a_buffer_held_before_is_never_read(op, data):
-    """Not even multiplied by zero."""
-    inputs, lengths = data.draw(sequences(op))
-    expected = outcome(op, inputs, lengths)
-    with new_memory():
-        found = outcome(op, inputs, lengths)
-    equal(found, expected)
+    fused.never_reads_what_a_buffer_held_before(op, called, *data.draw(sequences(op)))
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_a_sequence_in_two_chunks_is_the_sequence(op, data):
-    """The state is all that is handed on: outputs, the last state, and the gradients by all that goes in."""
-    (x, *rest), _ = data.draw(sequences(op, lengths=False))
-    states = STATE[op.name]
-    cut = data.draw(st.integers(0, len(x)))
-
-    def in_chunks(x, *rest):
-        state, weights = rest[:states], rest[states:]
-        first, *between = op(x[:cut], *state, *weights)
-        second, *last = op(x[cut:], *between, *weights)
-        return first, second, *last
-
-    whole, pull_whole = vjp(lambda *t: tuple(op(*t)), x, *rest)
-    chunks, pull_chunks = vjp(in_chunks, x, *rest)
-    close([np.concatenate(chunks[:2]), *chunks[2:]], whole)
-    u = drawn_like(np.random.default_rng(1), whole)
-    close(pull_chunks(u[0][:cut], u[0][cut:], *u[1:]), pull_whole(*u))
+    inputs, _ = data.draw(sequences(op, lengths=False))
+    fused.in_two_chunks_is_the_same(op, called, inputs, data)
 
 
 @machines
 @seldom
 @given(data=st.data())
 def test_each_sequence_of_a_batch_is_run_to_its_own_end(op, data):
-    """Alone and cut there it gives the same; what stands behind its end is not read, even if it is NaN."""
-    (x, *rest), lengths = data.draw(sequences(op, lengths=True))
-    states = STATE[op.name]
-    spoilt = np.where(np.arange(len(x))[:, None, None] < lengths[:, None], x, np.nan)
-    found = outcome(op, [x, *rest], lengths)
-    equal(outcome(op, [spoilt, *rest], lengths), found)
-    out, dx = found[: 1 + states], found[1 + states]
-    for b, length in enumerate(lengths):
-        alone = op(x[:length, b : b + 1], *[s[b : b + 1] for s in rest[:states]], *rest[states:])
-        close([out[0][:length, b : b + 1], *[s[b : b + 1] for s in out[1:]]], alone)
-        assert (out[0][length:, b] == 0).all() and (dx[length:, b] == 0).all()
+    fused.runs_each_sequence_to_its_own_end(op, called, *data.draw(sequences(op, lengths=True)))
 
 
 @machines
