@@ -5,8 +5,8 @@
     python examples/babi_beside_published.py dnc runs/ours --out theirs.jsonl
     python examples/babi_beside_published.py --draw runs/ours/log.jsonl theirs.jsonl --out curve.svg
 
-Takes task, sizes, optimiser and seed from the config.json of our run and writes a log of the same form, until
-it has made as many steps or, with --minutes, as long.  Weights start as each does by itself.
+Takes task, sizes, optimiser and seed from our run's config.json, stages from its log, and writes
+such a log until it has made as many steps or, with --minutes, as long.  Weights start as each does by itself.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from verdicts_adapters import module_of
 from scratchattn.report import curve
 from scratchattn.report.export import write_svg
 from scratchattn.training import configure, read_log
+from scratchattn.training.curriculum import tasks_of
 from scratchattn.training.draws import Draws
 
 ADDED = {"masked": "mask", "deallocate": "dealloc_content", "sharpen_links": "link_sharpness_control"}
 PLAIN = dict.fromkeys(("truncate", "warmup", "clip_norm", "clip_outputs"), 0)  # what is followed here
-PLAIN |= {"shards": 1, "schedule": "constant", "curriculum": ""}
+PLAIN |= {"shards": 1, "schedule": "constant"}
 
 
 def network(folder, model):
@@ -42,19 +43,15 @@ def optimiser_of(s, parameters):
     return torch.optim.RMSprop(parameters, s.learning_rate, s.square_decay, s.eps, momentum=s.momentum)
 
 
-def refuse_what_is_not_followed(settings):
-    other = [n for n, v in PLAIN.items() if getattr(settings, n) != v]
-    if other or settings.optimiser not in ("adam", "rmsprop") or not settings.clip:
-        raise SystemExit(f"here it must be adam or rmsprop, clip above 0 and {PLAIN}, got {settings}")
-
-
-def train(folder, configuration, out, minutes):
+def train(folder, configuration, turns, out, minutes):
     model, task, settings = configuration.model, configuration.task, configuration.settings
     torch.manual_seed(settings.seed)
     net, (_, rng) = network(folder, model), np.random.default_rng(settings.seed).spawn(2)
-    optimiser, draws = optimiser_of(settings, net.parameters()), Draws(task, settings, rng, model.dtype)
-    started, seen = time.perf_counter(), {}
+    optimiser, stages = optimiser_of(settings, net.parameters()), tasks_of(task, settings.curriculum)
+    draws, started, seen = Draws(stages[0][1], settings, rng, model.dtype), time.perf_counter(), {}
     for step in range(1, settings.steps + 1):
+        if step - 1 in turns:
+            draws.turn_to(stages[turns[step - 1]][1])
         (batch,) = draws.draw()
         inputs, asked = torch.from_numpy(batch.inputs), torch.from_numpy(batch.asked[:, :, 0])
         outputs, right = net(inputs), torch.from_numpy(batch.targets.argmax(-1))
@@ -67,10 +64,9 @@ def train(folder, configuration, out, minutes):
             seen.setdefault(name, []).extend(values)
         seconds = time.perf_counter() - started
         if step % settings.log_every == 0:
-            means = {name: float(np.mean(values)) for name, values in seen.items()}
-            line = {"event": "train", "step": step, "seconds": seconds, **means}
-            print(json.dumps(line), file=out, flush=True)
-            seen.clear()
+            line = {"event": "train", "step": step, "seconds": seconds}
+            means = {name: float(np.mean(seen.pop(name))) for name in list(seen)}
+            print(json.dumps(line | means), file=out, flush=True)
         if minutes and seconds > 60 * minutes:
             break
 
@@ -90,9 +86,13 @@ def main():
         write_svg(args.out, curve(series, title="bAbI", x_label="steps", y_label="question error"))
         return
     configuration = configure(file=args.paths[1] / "config.json")
-    refuse_what_is_not_followed(configuration.settings)
+    settings = configuration.settings
+    other = [n for n, v in PLAIN.items() if getattr(settings, n) != v]
+    if other or settings.optimiser not in ("adam", "rmsprop") or not settings.clip:
+        raise SystemExit(f"here it must be adam or rmsprop, clip above 0 and {PLAIN}, got {settings}")
+    turns = {e["step"]: e["stage"] for e in read_log(args.paths[1] / "log.jsonl") if e["event"] == "stage"}
     with open(args.out, "w") as out:
-        train(args.paths[0], configuration, out, args.minutes)
+        train(args.paths[0], configuration, turns, out, args.minutes)
 
 
 if __name__ == "__main__":
