@@ -6,8 +6,11 @@ from adjoint import flat, missed
 
 import scratchattn as sa
 from gradcheck.subject import distance
+from scratchattn.fused.dnc import runs
 from scratchattn.models import DNC
 from scratchattn.nn.dnc_cell import dnc_shapes, dnc_start
+from scratchattn.nn.dnc_controller import over_layers
+from scratchattn.nn.dnc_convention import DNCConvention
 from scratchattn.nn.named_conventions import DNC_NAMES
 from scratchattn.tasks import Copy
 from scratchattn.training import Settings
@@ -25,8 +28,8 @@ def recorded(dnc, params, xs, lengths=None):
     return outputs, lambda u: sa.pull_back([outputs], [u], list(leaves.values()))
 
 
-# Of the presets, those that the fused ops follow; "smoothed" and "csordas" are in test_fused_models.py.
-FUSED = ("paper", "bgavran", *(name for name in DNC_NAMES if name.startswith("csordas_")))
+NOT_FUSED = {"paper_sparse", "adnc", "mostafa_samir", "jingweiz"}
+FUSED = [name for name in DNC_NAMES if name not in NOT_FUSED]
 
 
 def inputs(t=4, b=2, seed=0):
@@ -44,11 +47,11 @@ def arguments(dnc, params, xs):
     "settings",
     [
         {"controller": "feedforward", "convention": "csordas"},
-        {"layers": 2, "convention": "csordas"},
         {"layers": 3, "biases": False},
         {"layers": 2, "write_heads": 4, "convention": "csordas"},
         {"controller": "feedforward", "write_heads": 3, "biases": False},
         *({"convention": name, "write_heads": heads} for name in FUSED for heads in (1, 2)),
+        *({"convention": name, "layers": 2} for name in FUSED),
     ],
     ids=str,
 )
@@ -171,14 +174,30 @@ def test_it_learns_the_copy_task_a_little():
         ({"convention": "pytorch_ntm"}, "convention must be one of"),
         ({"controller": "feedforward", "layers": 2}, "layers must be 1 for a feed-forward controller, got 2"),
         (
-            {"engine": "fused", "convention": "deepmind_dnc"},
-            "the convention deepmind_dnc runs by engine='ref",
+            {"engine": "fused", "convention": "paper_sparse"},
+            "the convention paper_sparse runs by engine='ref",
         ),
     ],
 )
 def test_wrong_settings_are_named(settings, told):
     with pytest.raises(ValueError, match=f"DNC: {told}"):
         model(**settings)
+
+
+def test_a_convention_is_fused_unless_it_is_one_of_these():
+    engines = {name: DNC(2, 2, layers=2, convention=name).engine for name in DNC_NAMES}
+    assert {name for name, engine in engines.items() if engine == "reference"} == NOT_FUSED
+
+
+@pytest.mark.parametrize("name", ["clip_controller", "clip_state"])
+def test_bounds_that_hidden_units_reach_are_not_followed(name):
+    dnc = model()
+    params = dnc.init(np.random.default_rng(0))
+    given = arguments(dnc, params, inputs())
+    told = f"dnc_lstm: {name} must be 0 or at least 1, which no hidden unit exceeds, got 0.5"
+    with pytest.raises(ValueError, match=told):
+        sa.REGISTRY["dnc_lstm"](*given, **{name: 0.5})
+    assert runs(DNCConvention(**{name: 1.0})) and not runs(DNCConvention(**{name: 0.5}))
 
 
 @pytest.mark.parametrize(
@@ -209,3 +228,19 @@ def test_wrong_shapes_are_named():
         rest[2:5] = dnc_start(2, 5, 4, 2, heads)[2:5]
         with pytest.raises(ValueError, match=f"dnc_lstm: {told}"):
             sa.REGISTRY["dnc_lstm"](xs, *rest)
+
+
+@pytest.mark.parametrize(
+    "convention, told",
+    [
+        ({"input_skips": False}, "input_weights must be of 1 layers, got 2"),
+        ({"shown_layers": "top"}, "interface_weights must have 5 rows, got 10"),
+    ],
+)
+def test_a_stack_in_another_wiring_than_its_weights_is_named(convention, told):
+    dnc = model(layers=2)
+    w = dnc.weights(dnc.init(np.random.default_rng(0)))
+    *state, units = dnc.initial_state(None, 2)
+    given = (*state, *(np.stack(parts) for parts in zip(*units)), *over_layers(w.controller, 11), *w[1:])
+    with pytest.raises(ValueError, match=f"dnc_lstm_stack: {told}"):
+        sa.REGISTRY["dnc_lstm_stack"](inputs(), *given, **convention)

@@ -24,19 +24,18 @@ machines = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 seldom = hypothesis.settings(max_examples=max(10, hypothesis.settings().max_examples // 2))
 
 
-_flags = "masked", "mask_keys", "deallocate", "sharpen_links", "stop_write_gradient"
+_flags = "masked", "mask_keys", "deallocate", "sharpen_links", "stop_write_gradient", "input_skips"
+_choices = "strength", "keys", "mode_order", "form", "simulated_gate", "controller_reads", "shown_layers"
 _any = {
     **{name: st.booleans() for name in _flags},
-    **{
-        name: st.sampled_from(CHOICES[name])
-        for name in ("strength", "keys", "mode_order", "form", "simulated_gate")
-    },
+    **{name: st.sampled_from(CHOICES[name]) for name in _choices},
     "mask_min": st.sampled_from([0.0, 0.2]),
     "link_eps": st.sampled_from([1e-6, 1e-2]),
     "eps": st.sampled_from([1e-6, 1e-2]),
     "allocation_eps": st.sampled_from([0.0, 1e-6, 0.1]),
     "softplus_threshold": st.sampled_from([None, 1.0, 20.0]),
-    "clip_interface": st.sampled_from([0.0, 1.0, 20.0]),
+    **{f"clip_{name}": st.sampled_from([0.0, 1.0, 20.0]) for name in ("interface", "controller", "state")},
+    "clip_outputs": st.sampled_from([0.0, 0.5, 20.0]),
     "interface_order": st.permutations(PARTS).map(tuple),
 }
 conventions = st.one_of(st.just({}), st.fixed_dictionaries(_any))
@@ -52,14 +51,17 @@ def sequences(draw, op, lengths=None, apart=False, steps=None, sizes=(0.1, 0.5, 
     width, rows, reads, writes = (draw(st.integers(1, n)) for n in (4, 9, 4, 3))
     size, biases = draw(st.sampled_from(sizes)), draw(st.booleans())
     lengths, convention = draw(st.booleans()) if lengths is None else lengths, draw(conventions)
-    added = {name: convention.get(name, False) for name in ("masked", "sharpen_links")}
+    switches = ("masked", "sharpen_links", "input_skips", "shown_layers")
+    added = {name: convention[name] for name in switches if name in convention}
     blank = steps == 1 and not apart and draw(st.booleans())  # later, rounding decides between rows alike
     rng = np.random.default_rng(draw(seeds))
     layers = {"dnc_feedforward": 0, "dnc_lstm": 1, "dnc_lstm_stack": 2 + (reads > 2)}[op.name]
     shapes = dnc_shapes(i, o, h, layers, width, reads, writes, biases=biases, **added)
     weights = dnc_weights({name: size * rng.normal(size=shape) for name, shape in shapes.items()})
     controller = weights.controller[0] if layers == 1 else weights.controller
-    controller = over_layers(controller, i + reads * width) if layers > 1 else controller
+    if layers > 1:
+        skips = convention.get("input_skips", True)
+        controller = over_layers(controller, i + reads * width, input_skips=skips)
     on_rows = [0.9 * rng.dirichlet(np.ones(rows), size=(batch, heads)) for heads in (writes, writes, reads)]
     link = 0.9 * rng.dirichlet(np.ones(rows), size=(batch, writes, rows)) * (1 - np.eye(rows)) / rows
     state = [rng.normal(size=(batch, rows, width)), rng.uniform(size=(batch, rows)), link, *on_rows]

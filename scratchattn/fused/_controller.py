@@ -1,9 +1,10 @@
 """The controller of fused memory machines, an LSTM or one tanh layer: buffers, a step, the way back.
 
 A layer of ``fused/lstm.py`` is a controller without reads.  ``sizes`` are those of one call: steps, batch,
-units, features (of all reads together), gates (columns of the sums), recurrent (an LSTM).  ``f`` and ``g``
-are the buffers of the forward and of the backward, ``v`` and ``d`` the views of one step into them, ``xp``
-the library, ``tw`` its twins.
+units, features (of all reads together), gates (columns of the sums), recurrent (an LSTM), clip_state (the
+bound of cells that steps hand on, not below the hidden units' own, one; 0: none).  ``f`` and ``g`` are the
+buffers of the forward and of the backward, ``v`` and ``d`` the views of one step into them, ``xp`` the
+library, ``tw`` its twins.
 
 Reads lie beside the hidden units, so that one product serves both.  The sums of gates come negated:
 1 / (1 + exp(.)) keeps the digits of a gate that is all but shut, which (1 + tanh(z / 2)) / 2 would lose.
@@ -14,6 +15,8 @@ each is one contiguous block.
 
 from math import prod
 from types import SimpleNamespace
+
+from ..ops.choice import clip_backward, clip_forward
 
 
 def forward_buffers(new, s):
@@ -31,6 +34,8 @@ def forward_buffers(new, s):
         f.exponentials, f.gates = new(t, 4, b, h), new(t, 4, b, h)
         f.candidate, f.cell, f.shown = new(t, b, h), new(t + 1, b, h), new(t, b, h)
         f.states += (f.cell,)
+        if s.clip_state:
+            f.unclipped = new(t, b, h)
     return f
 
 
@@ -45,6 +50,7 @@ def forward_views(f, s, t):
         v.exponentials, v.gates, v.candidate = f.exponentials[t], f.gates[t], f.candidate[t]
         v.input, v.forget, v.output, _ = v.gates
         v.cell_before, v.cell, v.shown = f.cell[t], f.cell[t + 1], f.shown[t]
+        v.made = f.unclipped[t] if s.clip_state else v.cell
     return v
 
 
@@ -93,7 +99,7 @@ def step(xp, tw, v, f, recurrent_weights, sizes):
     if not sizes.recurrent:
         xp.tanh(sums, out=v.hidden)
         return
-    candidate_sums, cell = v.candidate_sums, v.cell
+    candidate_sums, cell, bound = v.candidate_sums, v.made, sizes.clip_state
     candidate = xp.multiply(candidate_sums, -1, out=v.candidate)
     xp.tanh(candidate, out=candidate)
     candidate_sums *= 2  # not its weights, which may have no room for it
@@ -102,6 +108,8 @@ def step(xp, tw, v, f, recurrent_weights, sizes):
     cell += xp.multiply(v.input, candidate, out=f.over_units)
     xp.tanh(cell, out=v.shown)
     xp.multiply(v.output, v.shown, out=v.hidden)
+    if bound:
+        v.cell[...], v.outside = clip_forward(cell, low=-bound, high=bound)
 
 
 def slopes(xp, tw, f, g, sizes):
@@ -112,7 +120,7 @@ def slopes(xp, tw, f, g, sizes):
     for now in blocks(f.sums):
         tw.rising_slope(f.exponentials[now], f.gates[now], g.slopes[now])
         g.slopes[now, 3] *= 4
-    tanh_slopes(xp, tw, f.cell[1:], g.shown_slopes)
+    tanh_slopes(xp, tw, f.unclipped if sizes.clip_state else f.cell[1:], g.shown_slopes)
 
 
 def tanh_slopes(xp, tw, z, out):
@@ -145,6 +153,8 @@ def step_back(xp, v, d, g, sizes):
     xp.multiply(dhidden, v.shown, out=g.doutput)
     dhidden *= v.output
     dhidden *= d.shown_slopes
+    if sizes.clip_state:
+        (dcell[...],) = clip_backward(v.outside, dcell)
     dcell += dhidden
     xp.multiply(dcell, v.candidate, out=g.dinput)
     xp.multiply(dcell, v.cell_before, out=g.dforget)

@@ -78,6 +78,8 @@ def forward_buffers(new, s):
     if s.convention.sharpen_links:
         f.along, f.logs = new(t, b, 2, k, r, n), new(t, b, 2, k, r, n)
         f.one_along = s.of_heads(new(b, 2, k, r, 1), 2)
+    if s.frozen:
+        f.reads = new(t, b, s.features)
     if not s.plain:
         f.similarity, f.masks_squared = new(t, b, heads, n), new(t, b, heads, w)
         f.masks_squared[...] = 1
@@ -93,7 +95,8 @@ def _views(f, s, t, reaches):
     b, w, n, r, k, heads, of_heads = s.batch, s.width, s.rows, s.reads, s.writers, s.heads, s.of_heads
     raw, squashed, emitted, c = f.raw[t], f.squashed[t], s.emitted(), s.squashed()
     v = s.controller.forward_views(f, s, t)
-    v.raw, v.emitted, v.reads = raw, f.emitted[t], f.carried[t + 1][:, : s.features].reshape(b, r, w)
+    v.raw, v.emitted = raw, f.emitted[t]
+    v.reads = (f.reads[t] if s.frozen else f.carried[t + 1][:, : s.features]).reshape(b, r, w)
     v.raw_words = raw[:, emitted["words"]]
     v.words = f.words[t] if s.convention.keys == "tanh" else v.raw_words
     v.keys, v.scaled = v.words[:, emitted["keys"]].reshape(b, heads, w), f.scaled[t]

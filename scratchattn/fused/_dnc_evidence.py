@@ -41,8 +41,9 @@ def drawn(
     alike=False, biases=True, lengths=None, bypass_rate=None, margin=None, params=None, **facts,
 ):  # fmt: skip
     """A Case of so many layers of LSTMs; none: a tanh layer.  ``composed`` tells how close two rows come."""
-    params, shown = params or {}, max(layers, 1) * h
-    added = {name: params[name] for name in ("masked", "sharpen_links") if name in params}
+    params = params or {}
+    switches = ("masked", "sharpen_links", "input_skips", "shown_layers")
+    added = {name: params[name] for name in switches if name in params}
     shapes = dnc_shapes(i, o, h, layers, w, r, k, biases=biases, **added)
     named = {name: size * rng.normal(size=shape) for name, shape in shapes.items()}
     on_rows = [0.9 * rng.dirichlet(np.ones(n), size=(b, heads)) for heads in (k, k, r)]
@@ -56,11 +57,14 @@ def drawn(
     weights = dnc_weights(named)
     controller = weights.controller[0] if layers == 1 else weights.controller
     if layers > 1:
-        controller = over_layers(weights.controller, i + r * w)
+        skips = params.get("input_skips", True)
+        controller = over_layers(weights.controller, i + r * w, input_skips=skips)
     x, lengths = rng.normal(size=(t, b, i)), None if lengths is None else np.array(lengths)
     inputs = (x, *state, *controller, *weights[1:], lengths)
     margin = _margin(composed, params, *inputs) if margin is None else margin
-    keep = None if bypass_rate is None else rng.random((t, b, shown)) >= bypass_rate
+    keep = (
+        None if bypass_rate is None else rng.random((t, b, *named["output_weights"].shape[:1])) >= bypass_rate
+    )
     params = params if bypass_rate is None else params | {"bypass_rate": bypass_rate}
     return Case(label, (*inputs, keep), params, margin=margin, **facts)
 

@@ -1,6 +1,7 @@
 """The interface of ``fused/dnc.py``: its weights in the order of the buffers, squashing, slopes."""
 
 from ..calculus import sigmoid
+from ..ops.choice import clip_backward, clip_forward
 from ..ops.dnc_read_weighting import ORDERS
 from . import _dnc_comparison as comparison
 from ._controller import blocks, side_by_side, tanh_slopes
@@ -47,8 +48,7 @@ def squash(xp, tw, v, f, sizes):
     chosen, threshold = sizes.convention, sizes.convention.softplus_threshold
     bound = chosen.clip_interface
     if bound:
-        reach = tw.truly(v.emitted)
-        v.raw[...] = xp.where(reach < -bound, -bound, xp.where(reach > bound, bound, v.emitted))
+        v.raw[...], _ = clip_forward(v.emitted, low=-bound, high=bound)
     tw.rising(v.raw_rising, v.exponentials_of_heads, v.rising)
     xp.multiply(v.erase, -1, out=v.minus_erase)
     if chosen.keys == "tanh":
@@ -125,10 +125,9 @@ def slopes(xp, tw, f, g, sizes):
         xp.reciprocal(g.key_pull, out=g.key_pull)
         xp.multiply(f.inverse, f.inverse, out=g.inverse_squared)
     if chosen.clip_interface:
+        _, outside = clip_forward(f.emitted, low=-chosen.clip_interface, high=chosen.clip_interface)
         for name in c.keys() & e.keys():
-            reach = tw.truly(f.emitted[:, :, e[name]])
-            outside = (reach < -chosen.clip_interface) | (reach > chosen.clip_interface)
-            slope[:, :, c[name]] = xp.where(outside, 0, slope[:, :, c[name]])
+            (slope[:, :, c[name]],) = clip_backward(outside[:, :, e[name]], slope[:, :, c[name]])
     for now in blocks(f.factors, 2**15):
         _slopes_of_usage(xp, f, g, now, sizes)
 

@@ -82,6 +82,7 @@ def backward_buffers(new, s):
             g.masks_squared[:, r:],
         )
     g.dreads = g.dcarried[:, : s.features].reshape(b, r, w)
+    g.dfirst = new(b, r, w) if s.frozen else g.dreads  # by the reads that a state hands on
     pairs, g.readings = of_heads(g.around.reshape(b, k, 3 * r, n)), of_heads(g.around[:, :, 1])
     g.back_and_read, g.read_and_onwards_columns = pairs[..., : 2 * r, :], pairs[..., r:, :].swapaxes(-1, -2)
     g.donwards, g.dback, *g.other_dways = (g.around[:, h, way] for h in range(k) for way in (2, 0))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..backend import array_module
 from ..buffers import lease
 from ..nn.dnc_convention import convention_of
+from ..ops.choice import clip_backward, clip_forward
 from ..refusals import refuse_no_rate
 from ..twins import twins
 from . import _dnc_reading as reading
@@ -17,7 +18,7 @@ from ._controller import over_steps
 from ._dnc_buffers import forward_buffers
 from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
 from ._dnc_scratch import backward_buffers
-from ._dnc_sizes import sizes_of
+from ._dnc_sizes import BOUNDS_OF_UNITS, sizes_of
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
 
@@ -52,6 +53,11 @@ def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **conv
         chosen = convention_of(convention)
     except (TypeError, ValueError) as wrong:
         raise type(wrong)(f"{who}: {wrong}") from None
+    for name in BOUNDS_OF_UNITS:
+        if 0 < (bound := vars(chosen)[name]) < 1:
+            raise ValueError(
+                f"{who}: {name} must be 0 or at least 1, which no hidden unit exceeds, got {bound!r}"
+            )
     sizes = sizes_of(who, x, state, weights, chosen)
     xp, tw = array_module(x, *state, *weights), twins(x)
     running = running_steps(xp, lengths, sizes.steps)
@@ -78,23 +84,30 @@ def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **conv
     outputs = xp.matmul(_seen(xp, f, bypass, sizes)[:, :, :-1], output)
     if weights.output_bias is not None:
         outputs += weights.output_bias
+    bound, outside = chosen.clip_outputs, None
+    if bound:
+        outputs, outside = clip_forward(outputs, low=-bound, high=bound)
     outputs = until_their_ends(xp, running, outputs)
-    return (outputs, *_last(f, sizes)), (held, x, weights, carried, output, sizes, running, bypass)
+    return (outputs, *_last(f, sizes)), (held, x, weights, carried, output, sizes, running, bypass, outside)
 
 
 def _seen(xp, f, bypass, sizes):
     """What the output layer sees of all steps: reads, the hidden units that were not dropped, ones."""
     (keep, share), seen, features = bypass, f.carried[1:], sizes.features
-    if keep is None:
+    if keep is None and not sizes.frozen:
         return seen
-    hidden = xp.where(keep, seen[:, :, features:-1], 0) / share
-    return xp.concat([seen[:, :, :features], hidden, seen[:, :, -1:]], axis=-1)
+    reads = f.reads if sizes.frozen else seen[:, :, :features]
+    hidden = seen[:, :, features:-1]
+    hidden = hidden if keep is None else xp.where(keep, hidden, 0) / share
+    return xp.concat([reads, hidden, seen[:, :, -1:]], axis=-1)
 
 
 def _start(f, state, sizes):
     """The state before step 0 into the buffers."""
     features = sizes.features
     f.carried[0, :, :features] = state.reads.reshape(sizes.batch, features)
+    if sizes.frozen:
+        f.carried[1:, :, :features] = f.carried[0, :, :features]
     sizes.controller.start(f, state, sizes)
     f.memory[0], f.usage[0], f.link[0] = state.memory.swapaxes(1, 2), state.usage, state.link
     f.precedences[0], f.writings[0], f.reading[0] = (
@@ -114,11 +127,13 @@ def _last(f, sizes):
 
 def backward(saved, doutputs, dlast):
     """Gradients of x, of the State and of the Weights."""
-    held, x, weights, carried, output, sizes, running, (keep, share) = saved
+    held, x, weights, carried, output, sizes, running, (keep, share), outside = saved
     xp, tw, f, features = array_module(x, doutputs), twins(x), held.buffers, sizes.features
     chosen, controller, scratch = sizes.convention, sizes.controller, lease(backward_buffers, x, sizes)
     g = scratch.buffers
     doutputs = until_their_ends(xp, running, doutputs)
+    if outside is not None:
+        (doutputs,) = clip_backward(outside, doutputs)
     with tw.quiet():
         slopes(xp, tw, f, g, sizes)
         controller.slopes(xp, tw, f, g, sizes)
@@ -127,7 +142,7 @@ def backward(saved, doutputs, dlast):
         dfeatures[:, :, features:] = xp.where(keep, dfeatures[:, :, features:], 0) / share
     back_to_carried = controller.prepare_back(xp, carried, dlast, g, sizes)
     g.back_to_hidden[...] = xp.matrix_transpose(in_order(xp, weights.interface_weights, sizes))
-    g.dcarried[:, :features] = dlast.reads.reshape(sizes.batch, features)
+    g.dreads[...], g.dfirst[...] = 0, dlast.reads
     g.dmemory[...], g.dusage[...], g.dlinks[...] = dlast.memory.swapaxes(1, 2), dlast.usage, dlast.link
     g.dprecedence[...], g.dwriting[...] = dlast.precedence, dlast.write_weightings
     g.dreading[...] = dlast.read_weightings
@@ -146,6 +161,9 @@ def backward(saved, doutputs, dlast):
         squash_back(xp, tw, v, d, g, sizes)
         g.dhidden += xp.matmul(d.draw, g.back_to_hidden, out=g.over_hidden)
         controller.step_back(xp, v, d, g, back_to_carried, sizes)
+        if sizes.frozen:
+            g.dfirst += g.dreads
+            g.dreads[...] = 0
         bring_back(g.states, waiting)
     g.left_of_readers[...], g.right_of_readers[...], g.pulled_by_readers[...] = 0, 0, 0
     reading.pull_on_memory(xp, tw, f.memory[0], g.inverse_squared[0], g, sizes)
@@ -169,7 +187,7 @@ def _gradients(xp, f, g, x, weights, doutputs, bypass, sizes):
     )
     dstate = State(
         g.dmemory.swapaxes(1, 2) + 0, g.dusage + 0, g.dlinks + 0, g.dprecedence + 0, g.dwriting + 0,
-        g.dreading + 0, g.dreads + 0, *units,
+        g.dreading + 0, g.dfirst + 0, *units,
     )  # fmt: skip
     return dx, dstate, dweights
 

@@ -24,6 +24,10 @@ _RUNS = {
 }
 
 
+BOUNDS_OF_UNITS = ("clip_controller", "clip_state")
+"""Fields of DNCConvention that are followed where no hidden unit, within one, is beyond them."""
+
+
 class Sizes(NamedTuple):
     """Every size of one call, and its convention; hashable, so that it is the key of a lease."""
 
@@ -39,13 +43,20 @@ class Sizes(NamedTuple):
     layers: int  # LSTMs of ``units`` each; 0: one tanh layer
     convention: DNCConvention
     recurrent = property(lambda self: self.layers > 0)
-    input_skips = True  # of a stack
-    shown = property(lambda self: max(self.layers, 1) * self.units)  # hidden units of all layers
+    input_skips = property(lambda self: self.convention.input_skips)  # of a stack
+    clip_state = property(lambda self: self.convention.clip_state)
+    frozen = property(lambda self: self.convention.controller_reads == "first")
     controller = property(lambda self: stack if self.layers > 1 else layer)
     heads = property(lambda self: self.reads + self.writers)  # the write heads come last
     modes = property(lambda self: 1 + 2 * self.writers)  # of a read head
     features = property(lambda self: self.reads * self.width)  # of all reads together
     gates = property(lambda self: 4 * self.units if self.recurrent else self.units)
+
+    @property
+    def shown(self):
+        """How many hidden units the interface and the outputs see: those of all layers, or of the highest."""
+        layers = self.layers if self.convention.shown_layers == "all" else 1
+        return max(layers, 1) * self.units
 
     @property
     def plain(self):
@@ -139,16 +150,22 @@ def sizes_of(who, x, state, weights, convention):
         raise ValueError(
             f"{who}: at least one write head, one read head and one row expected, got {writers}, {r} and {n}"
         )
-    for name, rows, expected in (
-        ("input_weights", weights.input_weights.shape[-2], i + r * w),
-        ("read_output_weights", weights.read_output_weights.shape[0], r * w),
-    ):
-        if rows != expected:
-            raise ValueError(f"{who}: {name} must have {expected} rows, got {rows}")
     units, outputs = weights.bias.shape[-1], weights.output_weights.shape[1]
     layers = stack.layers_with(weights.hidden_weights)
     units = units // 4 if layers else units
     sizes = Sizes(t, b, i, units, w, n, r, writers, outputs, layers, convention)
+    for name, rows, expected in (
+        ("input_weights", weights.input_weights.shape[-2], i + r * w),
+        ("read_output_weights", weights.read_output_weights.shape[0], r * w),
+        ("interface_weights", weights.interface_weights.shape[0], sizes.shown),
+    ):
+        if rows != expected:
+            raise ValueError(f"{who}: {name} must have {expected} rows, got {rows}")
+    seeing = layers if sizes.input_skips else 1  # of a stack, how many layers see x and the reads
+    if layers > 1 and weights.input_weights.shape[0] != seeing:
+        raise ValueError(
+            f"{who}: input_weights must be of {seeing} layers, got {weights.input_weights.shape[0]}"
+        )
     expected = sizes.blocks()["modes"].stop
     if columns != expected:
         raise ValueError(f"{who}: interface_weights must have {expected} columns, got {columns}")

@@ -23,6 +23,7 @@ class Sizes(NamedTuple):
     outputs: int
     layers: int  # LSTMs of ``units`` each; 0: one tanh layer
     recurrent = property(lambda self: self.layers > 0)
+    clip_state = 0.0
     input_skips = False  # of a stack: the layers above the first see the one below
     shown = property(lambda self: self.units)  # hidden units of the highest layer
     controller = property(lambda self: stack if self.layers > 1 else layer)

@@ -6,7 +6,8 @@ shown, of all layers or of the highest, lies beside the reads in ``f.carried``, 
 
 ``sizes`` are those of ``_controller``, and layers, inputs, input_skips, shown (hidden units that are).
 ``below_weights`` are those of the layers above the first; ``input_weights``, with skips, hidden weights and
-biases have an axis of layers, as hidden units and cells of a state.
+biases have an axis of layers, as hidden units and cells of a state.  Without skips ``input_weights`` are of
+one layer, with or without that axis.
 """
 
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ class Layer(NamedTuple):
     reads: int  # features of these
     below: int  # units of the layer below
     first_shown: int | None  # where what it shows begins in what all show; None: it shows nothing
+    clip_state: float
     recurrent = True
     features = property(lambda self: self.reads + self.below)
     gates = property(lambda self: 4 * self.units)
@@ -53,7 +55,8 @@ def layers_of(s):
     for place in range(s.layers):
         sees = s.input_skips or place == 0
         first = None if place < hides else (place - hides) * s.units
-        found.append(Layer(s.steps, s.batch, s.units, sees, s.features * sees, s.units * (place > 0), first))
+        seen = sees, s.features * sees, s.units * (place > 0)
+        found.append(Layer(s.steps, s.batch, s.units, *seen, first, s.clip_state))
     return found
 
 
@@ -102,7 +105,8 @@ def prepare(xp, x, weights, f, s):
 def _input_weights(weights, s):
     """Of each layer those of x and the reads; None where it sees neither."""
     found = weights.input_weights
-    return list(found) if s.input_skips else [found, *[None] * (s.layers - 1)]
+    seen = [found] if found.ndim == 2 else list(found)
+    return seen + [None] * (s.layers - len(seen))
 
 
 def _carried_weights(xp, weights, s):
@@ -213,7 +217,7 @@ def gradients(xp, x, weights, f, g, s):
         hidden.append(dcarried[sizes.features : -1])
         bias.append(dcarried[-1])
     found = {
-        "input_weights": xp.stack(inputs, axis=0) if s.input_skips else inputs[0],
+        "input_weights": inputs[0] if weights.input_weights.ndim == 2 else xp.stack(inputs, axis=0),
         "below_weights": xp.stack(below[1:], axis=0),
         "hidden_weights": xp.stack(hidden, axis=0),
         "bias": xp.stack(bias, axis=0),

@@ -50,19 +50,18 @@ from ..nn.dnc_convention import PARTS, DNCConvention
 from ..op import Op, register
 from ._dnc_evidence import drawn, writes_held
 from ._dnc_sequence import State, Weights, backward, forward
+from ._dnc_sizes import BOUNDS_OF_UNITS
 
-PARAMS = tuple(
-    "masked mask_keys mask_min deallocate sharpen_links link_eps strength softplus_threshold keys mode_order "
-    "interface_order form eps allocation_eps stop_write_gradient simulated_gate clip_interface".split()
-)
+NOT_FOLLOWED = ("link_rows", "zero_gradient", "cumprod_gradient", "heads_fastest", "keep_simulated_usage")
+PARAMS = tuple(name for name in DNCConvention.__dataclass_fields__ if name not in NOT_FOLLOWED)
 """The fields of DNCConvention that are keywords of the ops here."""
 
 
-def runs(convention, layers=1):
+def runs(convention):
     """Whether the ops here, and ``dnc_stack``, follow this DNCConvention."""
     chosen, default = vars(convention), vars(DNCConvention())
-    irrelevant = ("input_skips", "shown_layers") if layers == 1 else ()
-    return all(chosen[name] == default[name] for name in default if name not in PARAMS + irrelevant)
+    reached = any(0 < chosen[name] < 1 for name in BOUNDS_OF_UNITS)
+    return not reached and all(chosen[name] == default[name] for name in NOT_FOLLOWED)
 
 
 def with_params(function):

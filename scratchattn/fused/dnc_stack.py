@@ -3,7 +3,8 @@
 Forward
 -------
 As ``fused/dnc.py``, with a stack of LSTMs: every layer sees x, the reads and the hidden units of the layer
-below, and what emits interface and outputs are the hidden units of all layers, side by side.
+below, and what emits interface and outputs are the hidden units of all layers, side by side.  By
+``input_skips`` the lowest alone sees x and the reads, by ``shown_layers`` the highest alone is shown.
 
 Backward
 --------
@@ -38,17 +39,12 @@ def dnc_lstm_stack_forward(
 ):  # fmt: skip
     """Outputs over time and the last state of a DNC with a controller of l >= 2 LSTMs.
 
-    hidden and cell (l, b, h); input_weights (l, i + r w, 4h), below_weights (l - 1, h, 4h) of the layers
-    above the first, hidden_weights (l, h, 4h), bias (l, 4h); the rest as for ``dnc_lstm``, with l h for h.
-    ValueError for other sizes.  ``over_layers`` makes these weights.
+    hidden and cell (l, b, h); input_weights (l, i + r w, 4h), with ``input_skips`` False (1, i + r w, 4h),
+    below_weights (l - 1, h, 4h) of the layers above the first, hidden_weights (l, h, 4h), bias (l, 4h); the
+    rest as for ``dnc_lstm``, with l h for h unless ``shown_layers`` is "top".  ValueError for other sizes.
+    ``over_layers`` makes these weights.
     """
     refuse_other_layers("dnc_lstm_stack", hidden_weights, below_weights)
-    layers, units, _ = hidden_weights.shape
-    if interface_weights.shape[0] != layers * units:
-        raise ValueError(
-            f"dnc_lstm_stack: interface_weights must have {layers * units} rows, those of {layers} layers, "
-            f"got {interface_weights.shape[0]}"
-        )
     state = State(
         memory, usage, link, precedence, write_weightings, read_weightings, reads, hidden, cell
     )  # fmt: skip
@@ -72,7 +68,10 @@ def dnc_lstm_stack_backward(saved, douts):
 def dnc_lstm_stack_composed(x, *rest, **how):
     """The same, op by op: ``nn/dnc_cell.py``."""
     *state, hidden, cell, inputs, below, hidden_weights, bias = rest[:13]
-    seen = [inputs[0], *(concat(*rows, axis=0) for rows in zip(unstack(inputs[1:]), unstack(below)))]
+    below = unstack(below)
+    if how.get("input_skips", True):
+        below = [concat(*rows, axis=0) for rows in zip(unstack(inputs[1:]), below)]
+    seen = [inputs[0], *below]
     layers = tuple(zip(seen, unstack(hidden_weights), unstack(bias)))
     state = DNCState(*state, tuple(zip(unstack(hidden), unstack(cell))))
     outputs, last = dnc_sequence(x, state, DNCWeights(layers, *rest[13:18]), *rest[18:], **how)
@@ -88,6 +87,10 @@ def cases(rng):
     yield case(2, rng, "lengths, one of them zero, units dropped", **few, **lengths, n=2, bypass_rate=0.4)
     yield case(2, rng, "csordas", **few, n=2, params=CSORDAS, zero_gradient=("write_weightings",))
     yield case(2, rng, "two write heads", **few, k=2)
+    frozen = {"controller_reads": "first", "input_skips": False, "shown_layers": "top"}
+    yield case(3, rng, "the lowest sees frozen reads, the highest is shown", **few, params=frozen)
+    bounds = {"clip_controller": 1.0, "clip_state": 1.0, "clip_outputs": 0.5}
+    yield case(2, rng, "within bounds", **few, t=3, n=2, size=2.0, params=bounds)
 
 
 _HEADS = HEADS.replace("(h,", "(s,").replace("b,h)", "b,s)")  # all layers show
@@ -95,7 +98,7 @@ _HEADS = HEADS.replace("(h,", "(s,").replace("b,h)", "b,s)")  # all layers show
 dnc_lstm_stack = register(
     Op(
         name="dnc_lstm_stack",
-        signature=f"x(t,b,i), {STATE}, hidden(l,b,h), cell(l,b,h), input_weights(l,c,4h), "
+        signature=f"x(t,b,i), {STATE}, hidden(l,b,h), cell(l,b,h), input_weights(q,c,4h), "
         f"below_weights(m,h,4h), hidden_weights(l,h,4h), bias(l,4h), {_HEADS} -> outputs(t,b,o), {LAST}, "
         "last_hidden(l,b,h), last_cell(l,b,h)",
         forward=dnc_lstm_stack_forward,

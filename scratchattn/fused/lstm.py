@@ -48,7 +48,8 @@ class Sizes(NamedTuple):
     batch: int
     inputs: int
     units: int
-    features = 0  # no reads; these three are what ``_controller`` asks
+    features = 0  # no reads; these four are what ``_controller`` asks
+    clip_state = 0.0
     recurrent = True
     gates = property(lambda self: 4 * self.units)
 

@@ -96,7 +96,7 @@ class DNC:
 
     def __post_init__(self):
         known = self.convention in DNC_NAMES  # else refused below
-        fusible = known and runs(self.cell, self.layers)
+        fusible = known and runs(self.cell)
         if self.engine == "auto":
             object.__setattr__(self, "engine", "fused" if fusible else "reference")
         sizes = ("inputs", "outputs", "rows", "width", "units", "layers", "read_heads", "write_heads")
@@ -179,7 +179,8 @@ class DNC:
         rest, settings = (*w[1:], lengths, keep), dnc_settings(self.convention)
         how = {"bypass_rate": rate} | {name: settings[name] for name in PARAMS if name in settings}
         if self.layers > 1:
-            layers = over_layers(w.controller, self.inputs + self.read_heads * self.width)
+            seen = self.inputs + self.read_heads * self.width
+            layers = over_layers(w.controller, seen, input_skips=self.cell.input_skips)
             units = (stack(*parts) for parts in zip(*units))
             outputs, *last, hidden, cell = dnc_lstm_stack(xs, *state, *units, *layers, *rest, **how)
             return outputs, DNCState(*last, tuple(zip(unstack(hidden), unstack(cell))))

@@ -31,14 +31,16 @@ def lstm_stack(chi, state, layers, *, input_skips=True, shown_layers="all"):
     return squeeze(concat(*shown, axis=-1), axis=-2), tuple(new_state)
 
 
-def over_layers(layers, seen):
+def over_layers(layers, seen, *, input_skips=True):
     """Input, below and hidden weights and bias, each in one array over layers, of those of every layer.
 
-    ``seen``: how many rows of the input weights are not the layer below's.
+    ``seen``: how many rows of the input weights are not the layer below's.  Without ``input_skips`` the
+    lowest layer alone has such rows, and the input weights are those of one layer.
     """
     inputs, hidden_weights, biases = zip(*layers)
-    below = stack(*[weights[seen:] for weights in inputs[1:]])
-    return stack(*[weights[:seen] for weights in inputs]), below, stack(*hidden_weights), stack(*biases)
+    skipping = inputs if input_skips else inputs[:1]
+    below = stack(*[weights[seen if input_skips else 0 :] for weights in inputs[1:]])
+    return stack(*[weights[:seen] for weights in skipping]), below, stack(*hidden_weights), stack(*biases)
 
 
 def tanh_layer(chi, state, weights):
