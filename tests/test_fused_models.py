@@ -123,6 +123,9 @@ MODELS = {
         DNC,
         SMALL_DNC | {"convention": "pytorch_dnc", "controller": "feedforward"},
     ),
+    "dnc, jingweiz": (DNC, SMALL_DNC | {"convention": "jingweiz", "write_heads": 2}),
+    "dnc, mostafa_samir": (DNC, SMALL_DNC | {"convention": "mostafa_samir"}),
+    "dnc, adnc": (DNC, SMALL_DNC | {"convention": "adnc", "write_heads": 2, "biases": False}),
     "tanh": (RNN, SMALL_RNN | {"cell": "tanh"}),
     "lstm": (RNN, SMALL_RNN),
     "gru": (RNN, SMALL_RNN | {"cell": "gru"}),
@@ -140,8 +143,8 @@ def model(name, **settings):
 ENGINES = [(name, "reference") for name in MODELS]
 ENGINES += [(name, "fused") for name in MODELS if model(name).engine == "fused"]
 STEPPED = [(name, engine) for name, engine in ENGINES if "directions" not in name]
-STARTED_ALIKE = [(name, engine) for name, engine in ENGINES if "pytorch_dnc" not in name]
-"""Those whose start does not depend on how many sequences start together."""
+DRAWN = "pytorch_dnc", "adnc"  # starts that are drawn: those of a batch are not those of one sequence
+STARTED_ALIKE = [(name, engine) for name, engine in ENGINES if not any(drawn in name for drawn in DRAWN)]
 models = pytest.mark.parametrize("name", [name for name, engine in ENGINES if engine == "fused"])
 started_alike = pytest.mark.parametrize("name, engine", STARTED_ALIKE)
 stepped = pytest.mark.parametrize("name, engine", STEPPED)

@@ -28,7 +28,7 @@ def forward_buffers(new, s):
         memory=new(t + 1, b, w, n),
         inverse=new(t + 1, b, 1, n),  # one over the lengths of the rows
         usage=new(t + 1, b, n),
-        simulated=new(t, k - 1, b, n),  # usage as the write heads after the first find it
+        simulated=new(t, k - 1 + s.keeps, b, n),  # usage as the write heads after the first find it; or all
         link=new(t + 1, b, k, n, n),
         preceding=new(t + 1, 2, k, b, n),  # precedence, and rows of zeros
         written=new(t + 1, 2, k, b, n),  # write weightings, and rows of ones
@@ -129,6 +129,7 @@ def _views(f, s, t, reaches):
     v.rows, v.rows_after = v.memory.swapaxes(1, 2), v.memory_after.swapaxes(1, 2)
     v.inverse, v.inverse_after = f.inverse[t], f.inverse[t + 1]
     v.usage, v.usage_after = f.usage[t], f.usage[t + 1]
+    v.offered = f.simulated[t, -1] if s.keeps else v.usage_after  # to the first write head
     v.link, v.link_after, v.link_turned = (
         of_heads(a) for a in (f.link[t], f.link[t + 1], f.link[t + 1].swapaxes(2, 3))
     )
@@ -181,7 +182,7 @@ def _allocating(f, s, t, head, v, reaches):
     a = SimpleNamespace(
         before=v.in_turn[-1] if head else None, order=f.orders[t, head], allocation_flat=found.reshape(-1),
         usage_in_order=products[0][start + 1 :], left_before=products[-1][start:-1], allocation=found,
-        usage=f.simulated[t, head - 1] if head else v.usage_after,
+        usage=f.simulated[t, head - 1] if head else v.offered,
     )  # fmt: skip
     a.doublings = [
         (products[j][start:], products[j][start - reach : -reach], products[j + 1][start:])

@@ -10,6 +10,8 @@ from ._controller import blocks, side_by_side, tanh_slopes
 def in_order(xp, weights, sizes):
     """Interface weights, the rows their own, with columns as in ``Sizes.columns``."""
     pieces = {name: weights[:, where] for name, where in sizes.parts().items()}
+    for name, shape in sizes.turned_parts().items():
+        pieces[name] = _turned(pieces[name], shape[::-1])
     modes = pieces.pop("read_modes").reshape(weights.shape[0], sizes.reads, sizes.modes)
     for name, where in _modes(sizes).items():  # of all read heads the first link's, then the next one's
         pieces[name] = modes[:, :, where].swapaxes(1, 2).reshape(weights.shape[0], -1)
@@ -23,7 +25,14 @@ def out_of_order(xp, ordered, sizes):
     modes = [pieces[name].reshape(rows, -1, reads).swapaxes(1, 2) for name in _modes(sizes)]
     modes = xp.concat(modes, axis=2)
     pieces["read_modes"] = modes.reshape(rows, -1)
+    for name, shape in sizes.turned_parts().items():
+        pieces[name] = _turned(pieces[name], shape)
     return xp.concat([pieces[name] for name in sizes.parts()], axis=1)
+
+
+def _turned(columns, shape):
+    """What stands in the order of ``shape``, with its second axis before the first."""
+    return columns.reshape(-1, *shape).swapaxes(1, 2).reshape(columns.shape)
 
 
 def _modes(sizes):

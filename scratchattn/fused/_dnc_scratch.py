@@ -28,7 +28,7 @@ def backward_buffers(new, s):
         around=new(b, k, 3, r, n),  # of each link: back, alike at the first, onwards; see ``link_back``
         dsources=new(2, k, b, n),
         dtaking=new(b, k, 2),
-        dsimulated=new(b, k - 1),  # of what the write heads before the last are about to take by
+        dsimulated=new(b, k - 1 + s.keeps),  # of what write heads, but for the last, are about to take by
         dmodes=new(m, b, r),
         left=new(b, r + heads, w),  # reads, read keys, the write keys of the step after
         right=new(b, r + heads, n),
@@ -93,10 +93,11 @@ def backward_buffers(new, s):
     g.dwriting_row = of_heads(g.dwriting[:, :, None])
     g.dwriting_of_sources = of_heads(g.dwriting.swapaxes(0, 1), 0)
     g.dtaking_free, g.dtaking_alike = g.dtaking[:, :, 0], g.dtaking[:, :, 1]
-    g.dtaking_before = g.dtaking_free[:, :-1]
+    g.dtaking_before = g.dtaking_free[:, : g.dsimulated.shape[1]]
     g.dtaking, g.in_turn = of_heads(g.dtaking), []
     for head in reversed(range(k)):
-        g.in_turn.append(_allocating(g, head, g.in_turn[-1].dallocation if g.in_turn else None))
+        after = g.dusage if s.keeps else None
+        g.in_turn.append(_allocating(g, head, g.in_turn[-1].dallocation if g.in_turn else after))
     g.dcontent, g.dsources = g.dsources[1].swapaxes(0, 1), of_heads(g.dsources)
     g.doublings = [(g.level[:-m], g.level[m:], g.over_level[m:]) for m in s.reaches()]
     g.left_reads, g.left_keys, g.left_write_key = g.left[:, :r], g.left[:, r : 2 * r], g.left[:, 2 * r :]
@@ -123,7 +124,7 @@ def _views(g, s, t):
             (draw[:, c["write_vector"]].reshape(b, k, w), g.dchanging[:, k * w :].swapaxes(1, 2)),
         ]
     d.dfree, d.dwrite, d.dallocate = draw[:, c["free"]], draw[:, c["write"]], draw[:, c["allocate"]]
-    d.dwrite_of_shares, d.dwrite_before = s.of_heads(d.dwrite), d.dwrite[:, :-1]
+    d.dwrite_of_shares, d.dwrite_before = s.of_heads(d.dwrite), d.dwrite[:, : g.dsimulated.shape[1]]
     d.dmasks = draw[:, c["masks"]].reshape(b, s.heads, w) if s.convention.masked else None
     if s.convention.sharpen_links:
         d.dsharpness = s.of_heads(draw[:, c["sharpness"]].reshape(b, 2, k, r), 2)

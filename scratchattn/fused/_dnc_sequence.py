@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from ..backend import array_module
 from ..buffers import lease
-from ..nn.dnc_convention import convention_of
 from ..ops.choice import clip_backward, clip_forward
 from ..refusals import refuse_no_rate
 from ..twins import twins
@@ -17,8 +16,9 @@ from . import _dnc_writing as writing
 from ._controller import over_steps
 from ._dnc_buffers import forward_buffers
 from ._dnc_interface import emitting_weights, in_order, out_of_order, slopes, squash, squash_back
+from ._dnc_keywords import followed
 from ._dnc_scratch import backward_buffers
-from ._dnc_sizes import BOUNDS_OF_UNITS, sizes_of
+from ._dnc_sizes import sizes_of
 from ._lengths import bring_back, put_back, running_steps, set_aside, until_their_ends
 
 
@@ -49,17 +49,10 @@ class Weights(NamedTuple):
 def forward(who, x, state, weights, lengths, bypass_keep, *, bypass_rate, **convention):
     """Outputs and the last state, in one tuple, and what ``backward`` needs; refusals name the op ``who``."""
     refuse_no_rate(f"{who}: bypass_rate", bypass_rate)
-    try:
-        chosen = convention_of(convention)
-    except (TypeError, ValueError) as wrong:
-        raise type(wrong)(f"{who}: {wrong}") from None
-    for name in BOUNDS_OF_UNITS:
-        if 0 < (bound := vars(chosen)[name]) < 1:
-            raise ValueError(
-                f"{who}: {name} must be 0 or at least 1, which no hidden unit exceeds, got {bound!r}"
-            )
+    chosen = followed(who, convention)
     sizes = sizes_of(who, x, state, weights, chosen)
     xp, tw = array_module(x, *state, *weights), twins(x)
+    weights = _by_heads(xp, weights, sizes)
     running = running_steps(xp, lengths, sizes.steps)
     x = until_their_ends(xp, running, x)
     held = lease(forward_buffers, x, sizes)
@@ -189,7 +182,24 @@ def _gradients(xp, f, g, x, weights, doutputs, bypass, sizes):
         g.dmemory.swapaxes(1, 2) + 0, g.dusage + 0, g.dlinks + 0, g.dprecedence + 0, g.dwriting + 0,
         g.dreading + 0, g.dfirst + 0, *units,
     )  # fmt: skip
-    return dx, dstate, dweights
+    return dx, dstate, _by_heads(xp, dweights, sizes, back=True)
+
+
+def _by_heads(xp, weights, sizes, *, back=False):
+    """Weights with the rows for reads head after head, where heads ran fastest; or ``back``."""
+    if "reads" not in sizes.convention.heads_fastest:
+        return weights
+    order = (sizes.reads, sizes.width) if back else (sizes.width, sizes.reads)
+
+    def turned(array, start):
+        rows = array[..., start:, :]
+        turned = rows.reshape(*rows.shape[:-2], *order, rows.shape[-1]).swapaxes(-3, -2)
+        return xp.concat([array[..., :start, :], turned.reshape(rows.shape)], axis=-2)
+
+    return weights._replace(
+        input_weights=turned(weights.input_weights, sizes.inputs),
+        read_output_weights=turned(weights.read_output_weights, 0),
+    )
 
 
 def _output_weights(xp, weights):

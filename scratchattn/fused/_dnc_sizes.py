@@ -24,10 +24,6 @@ _RUNS = {
 }
 
 
-BOUNDS_OF_UNITS = ("clip_controller", "clip_state")
-"""Fields of DNCConvention that are followed where no hidden unit, within one, is beyond them."""
-
-
 class Sizes(NamedTuple):
     """Every size of one call, and its convention; hashable, so that it is the key of a lease."""
 
@@ -45,6 +41,7 @@ class Sizes(NamedTuple):
     recurrent = property(lambda self: self.layers > 0)
     input_skips = property(lambda self: self.convention.input_skips)  # of a stack
     clip_state = property(lambda self: self.convention.clip_state)
+    keeps = property(lambda self: self.convention.keep_simulated_usage)
     frozen = property(lambda self: self.convention.controller_reads == "first")
     controller = property(lambda self: stack if self.layers > 1 else layer)
     heads = property(lambda self: self.reads + self.writers)  # the write heads come last
@@ -66,11 +63,13 @@ class Sizes(NamedTuple):
 
     def parts(self):
         """Where each part of the interface lies in its weights."""
-        masked, sharpened = self.convention.masked, self.convention.sharpen_links
-        heads = self.reads, self.writers
-        shapes = interface_shapes(self.width, *heads, masked=masked, sharpen_links=sharpened)
-        order = self.convention.interface_order
+        shapes, order = self._shapes(), self.convention.interface_order
         return side_by_side({name: prod(shapes[name]) for name in order if name in shapes})
+
+    def turned_parts(self):
+        """The shapes, heads before numbers, of those parts in which the heads run fastest."""
+        fastest = self.convention.heads_fastest
+        return {n: shape for n, shape in self._shapes().items() if n in fastest and len(shape) > 1}
 
     def columns(self):
         """The same with what is treated alike side by side, and the read modes by kind: see ``in_order``.
@@ -130,6 +129,10 @@ class Sizes(NamedTuple):
         r, k = self.reads, self.writers
         gates = {"free": r, "not_free": r, "allocate": k, "alike": k, "write": k}
         return gates | {"erase": k * self.width, "masks": self.heads * self._masked()}
+
+    def _shapes(self):
+        chosen = {name: vars(self.convention)[name] for name in ("masked", "sharpen_links")}
+        return interface_shapes(self.width, self.reads, self.writers, **chosen)
 
     def _masked(self):
         return self.width * self.convention.masked

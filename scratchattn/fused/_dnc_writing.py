@@ -23,6 +23,8 @@ With the weightings w_1 ... w_k of k heads, one product makes what each leaves o
 and the same rows bring gradients back.  With a head more or less in it the product hardly takes longer.
 """
 
+import math
+
 from ._dnc_content import content, content_back
 
 
@@ -40,19 +42,15 @@ def retain_and_use(xp, v, f):
     used += v.usage
     for writing in v.writings_before:
         used += xp.multiply(xp.subtract(1, used, out=over), writing, out=over)
-    xp.multiply(used, kept, out=v.usage_after)
+    xp.multiply(used, kept, out=v.offered)
 
 
 def allocate(xp, tw, v, f, eps):
     """Shares of the rows that are free, the least used first: one write head after the other."""
     xp.multiply(v.shares, v.write_of_shares, out=v.taking)
     for a in v.in_turn:
-        before = a.before
-        if before is not None:
-            taken = xp.multiply(before.allocation, before.gate, out=f.over_rows)
-            used = xp.subtract(1, before.usage, out=a.usage)
-            used *= taken
-            used += before.usage
+        if a.before is not None:
+            _take(xp, a.before, a.usage, f)
         order = xp.add(tw.order(a.usage).swapaxes(0, 1), f.first, out=a.order)
         used = a.usage_in_order
         used[...] = a.usage.reshape(-1)[order]
@@ -64,6 +62,16 @@ def allocate(xp, tw, v, f, eps):
             xp.multiply(here, further, out=doubled)
         free *= a.left_before
         a.allocation_flat[order] = free
+    if v.usage_after is not v.offered:
+        _take(xp, a, v.usage_after, f)
+
+
+def _take(xp, a, used, f):
+    """The usage with what a write head is about to take in it, into ``used``."""
+    taken = xp.multiply(a.allocation, a.gate, out=f.over_rows)
+    xp.subtract(1, a.usage, out=used)
+    used *= taken
+    used += a.usage
 
 
 def write(xp, tw, v, f, sizes):
@@ -126,8 +134,8 @@ def write_back(xp, tw, v, d, g, sizes):
 def allocate_back(xp, tw, v, d, g, chosen):
     """From the gradients of allocations and of what they are taken by to those of gates and of the usage.
 
-    The latter is added to ``g.dusage``.  What a write head finds in use is what the one before it found, and
-    what that one was about to take.
+    The latter is added to ``g.dusage``.  What a write head finds in use, and where it is kept what the next
+    step finds, is what the one before it found, and what that one was about to take.
     """
     asked, level, eps = g.asked, g.level, chosen.allocation_eps
     for a, b in zip(reversed(v.in_turn), g.in_turn):
@@ -144,11 +152,15 @@ def allocate_back(xp, tw, v, d, g, chosen):
         for window, (near, far, over) in zip(a.windows, g.doublings):
             near += xp.multiply(window, far, out=over)
         level *= a.left_before
+        if chosen.cumprod_gradient == "divide":  # zero by zero; else it is the same number
+            level[...] = xp.where(a.usage_in_order == 0, math.nan, level)
         if eps:
             level *= 1 - eps
         b.dallocation_flat[a.order] = level
         if after is not None:
             dallocation += after
+    if chosen.keep_simulated_usage:
+        g.dusage[...] = 0  # it has gone through what the last head was about to take
     g.dusage += dallocation
     several, both = after is not None, chosen.simulated_gate == "both"
     if several and both:

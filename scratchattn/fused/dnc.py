@@ -29,6 +29,8 @@ the next head finds is u + (1 - u) s a, with the gate s; from the last head to t
 
 Softmax and cosine are as in ``fused/ntm.py``; masks and other cosines are in ``_dnc_comparison``, sharpened
 links in ``_dnc_sharpening``.  Where what is freed is erased, M above is psi M, of which both get their part.
+Where the next step finds the usage that all heads were about to leave, g(u') is the first g(v).  Frozen reads
+get the gradients of all steps, those that a step makes the outputs' alone.  Beyond a bound there is none.
 All weight gradients are one product each after the loop.
 
 Accuracy
@@ -49,29 +51,8 @@ from ..nn.dnc_controller import tanh_layer
 from ..nn.dnc_convention import PARTS, DNCConvention
 from ..op import Op, register
 from ._dnc_evidence import drawn, writes_held
+from ._dnc_keywords import PARAMS, runs, with_params  # noqa: F401
 from ._dnc_sequence import State, Weights, backward, forward
-from ._dnc_sizes import BOUNDS_OF_UNITS
-
-NOT_FOLLOWED = ("link_rows", "zero_gradient", "cumprod_gradient", "heads_fastest", "keep_simulated_usage")
-PARAMS = tuple(name for name in DNCConvention.__dataclass_fields__ if name not in NOT_FOLLOWED)
-"""The fields of DNCConvention that are keywords of the ops here."""
-
-
-def runs(convention):
-    """Whether the ops here, and ``dnc_stack``, follow this DNCConvention."""
-    chosen, default = vars(convention), vars(DNCConvention())
-    reached = any(0 < chosen[name] < 1 for name in BOUNDS_OF_UNITS)
-    return not reached and all(chosen[name] == default[name] for name in NOT_FOLLOWED)
-
-
-def with_params(function):
-    """Show ``PARAMS``, with the defaults of DNCConvention, as the keywords that ``**convention`` takes."""
-    shown, defaults = inspect.signature(function), vars(DNCConvention())
-    *others, _ = shown.parameters.values()
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    params = [inspect.Parameter(name, keyword, default=defaults[name]) for name in PARAMS]
-    function.__signature__ = shown.replace(parameters=others + params)
-    return function
 
 
 @with_params
@@ -138,10 +119,12 @@ MASKED_AND_SHARPENED = {
 CSORDAS = {
     "masked": True, "deallocate": True, "sharpen_links": True, "form": "added", "allocation_eps": 1e-2,
     "stop_write_gradient": True, "clip_interface": 1.5, "interface_order": PARTS[::-1],
+    "heads_fastest": PARTS,
 }  # fmt: skip
 OTHERS = {
     "strength": "softplus", "softplus_threshold": 0.25, "keys": "tanh", "allocation_eps": 0.25, "eps": 0.1,
     "mode_order": "content_forward_backward", "form": "smoothed_product", "simulated_gate": "write",
+    "keep_simulated_usage": True, "controller_reads": "first", "cumprod_gradient": "divide",
 }  # fmt: skip
 
 

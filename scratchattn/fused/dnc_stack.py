@@ -25,9 +25,10 @@ from ..nn.dnc_cell import DNCState, DNCWeights, dnc_sequence
 from ..op import Op, register
 from ..ops.shaping import concat, stack, unstack
 from ._dnc_evidence import drawn, writes_held
+from ._dnc_keywords import with_params
 from ._dnc_sequence import State, Weights, backward, forward
 from ._stack import refuse_other_layers
-from .dnc import CSORDAS, HEADS, LAST, STATE, with_params
+from .dnc import CSORDAS, HEADS, LAST, STATE
 
 
 @with_params
