@@ -73,7 +73,7 @@ def train(folder, configuration, turns, out, minutes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("paths", nargs=2, type=Path, metavar="PATH", help="clone and run")
+    parser.add_argument("paths", nargs=2, type=Path, metavar="PATH", help="clone and run; to draw, two logs")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--draw", action="store_true")

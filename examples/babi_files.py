@@ -44,15 +44,13 @@ def run(number, steps, seed, folder):
     made = configure("dnc", "babi", wishes=wishes, seed=seed)
     directory = folder / f"task-{number}-seed-{seed}"
     params, events = train(made.model, made.task, made.settings, directory, resume=directory.exists())
-    ended = events[-1]
-    of_step = next(event["of_step"] for event in events if event["event"] == "test")
-    splits = ("train", "validation", "test")
-    measured = {split: evaluate(made.model, made.task, params, made.settings, split) for split in splits}
+    *_, test, ended = events
+    best = next(e for e in events if e["event"] == "evaluation" and e["step"] == test["of_step"])
+    by_heart = evaluate(made.model, made.task, params, made.settings, "train")
+    measured = {"train": by_heart, "validation": best, "test": test}
     errors = {split: found["question_error"] for split, found in measured.items()}
-    return {
-        "task": number, "seed": seed, "steps": ended["step"], "of_step": of_step, "seconds": ended["seconds"],
-        **errors,
-    }  # fmt: skip
+    done = {"steps": ended["step"], "of_step": test["of_step"], "seconds": ended["seconds"]}
+    return {"task": number, "seed": seed, **done, **errors}
 
 
 def table(folder):

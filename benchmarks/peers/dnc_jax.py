@@ -47,19 +47,10 @@ def _step(dnc, p, z, c, m, usage, link, precedence, written, reading):
     h = o * jnp.tanh(c)
     told = h @ p["interface_weights"] + p["interface_bias"]
     sizes = [r * w, r, w, 1, w, w, r, 1, 1]
-    parts = jnp.split(told, np.cumsum(sizes).tolist(), axis=1)
-    (
-        read_keys,
-        read_strengths,
-        write_key,
-        write_strength,
-        erase,
-        write_vector,
-        free,
-        allocate,
-        write,
-        modes,
-    ) = parts
+    read_keys, read_strengths, write_key, write_strength, *rest = jnp.split(
+        told, np.cumsum(sizes).tolist(), axis=1
+    )
+    erase, write_vector, free, allocate, write, modes = rest
     erase, free, allocate, write = (jax.nn.sigmoid(a)[:, :, None] for a in (erase, free, allocate, write))
     back, alike, onwards = jnp.moveaxis(jax.nn.softmax(modes.reshape(batch, r, 3), axis=2), 2, 0)[..., None]
 
