@@ -14,8 +14,12 @@ BOUNDS_OF_UNITS = "clip_controller", "clip_state"
 def runs(convention):
     """Whether the ops here follow this DNCConvention."""
     chosen, default = vars(convention), vars(DNCConvention())
-    reached = any(0 < chosen[name] < 1 for name in BOUNDS_OF_UNITS)
-    return not reached and all(chosen[name] == default[name] for name in NOT_FOLLOWED)
+    return not _reached(convention) and all(chosen[name] == default[name] for name in NOT_FOLLOWED)
+
+
+def _reached(convention):
+    """name -> value of the bounds that hidden units may be beyond."""
+    return {name: bound for name in BOUNDS_OF_UNITS if 0 < (bound := getattr(convention, name)) < 1}
 
 
 def followed(who, settings):
@@ -24,10 +28,9 @@ def followed(who, settings):
         chosen = convention_of(settings)
     except (TypeError, ValueError) as wrong:
         raise type(wrong)(f"{who}: {wrong}") from None
-    for name in BOUNDS_OF_UNITS:
-        if 0 < (bound := vars(chosen)[name]) < 1:
-            told = f"{name} must be 0 or at least 1, which no hidden unit exceeds, got {bound!r}"
-            raise ValueError(f"{who}: {told}")
+    for name, bound in _reached(chosen).items():
+        told = f"{name} must be 0 or at least 1, which no hidden unit exceeds, got {bound!r}"
+        raise ValueError(f"{who}: {told}")
     return chosen
 
 
