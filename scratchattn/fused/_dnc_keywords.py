@@ -19,7 +19,7 @@ def runs(convention):
 
 def _reached(convention):
     """name -> value of the bounds that hidden units may be beyond."""
-    return {name: bound for name in BOUNDS_OF_UNITS if 0 < (bound := getattr(convention, name)) < 1}
+    return {name: bound for name in BOUNDS_OF_UNITS if 0 < (bound := vars(convention)[name]) < 1}
 
 
 def followed(who, settings):
